@@ -1,0 +1,96 @@
+"""The parts that the charts of plots.py share: axes, level lines, legends, cells of a heat map."""
+
+from itertools import cycle
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from course_lib.settings import CourseError
+from course_lib.sheets import DPI, WIDTH, array, wrap
+
+LEVELS = (("0.15", ":"), ("0.4", (0, (6, 2))), ("0.6", "-"))
+
+
+def axes(xlabel: str, ylabel: str, caption: str, width=WIDTH, height=272):
+    """Return an empty figure, width x height pixels with its caption, and its axes."""
+    fig = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained")
+    ax = fig.add_subplot()
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    if caption:
+        fig.supxlabel(wrap(caption, width), x=0.01, ha="left", size=9, color="0.25")
+    return fig, ax
+
+
+def level_lines(draw, truth, reference) -> dict[str, float]:
+    """Draw level lines with ax.axhline or ax.axvline; return label -> value."""
+    levels = ({} if truth is None else {"truth": truth}) | (reference or {})
+    labels = {f"{name} ({float(value):.4g})": float(value) for name, value in levels.items()}
+    for (label, value), (colour, dash) in zip(labels.items(), cycle(LEVELS)):
+        draw(value, color=colour, linestyle=dash, linewidth=1.4, label=label)
+    return labels
+
+
+def legend(ax, rank=None, **place):
+    """Put the legend at the right of the axes; rank: label -> value, the highest on top."""
+    entries = list(zip(*ax.get_legend_handles_labels(), strict=True))
+    if rank:
+        entries.sort(key=lambda entry: -rank[entry[1]])
+    if entries:
+        handles, names = zip(*entries, strict=True)
+        place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} | place
+        ax.legend(handles, [wrap(name, 150) for name in names], **place)
+
+
+def told(caption: str, facts: str, levels: dict) -> str:
+    """Return the default alt text."""
+    return " ".join(filter(None, [caption, facts, *(f"Level: {label}." for label in levels)]))
+
+
+def line(name: str, data) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y of values alone or of (steps, values)."""
+    if len(data) == 2 and np.ndim(data[0]) == 1:
+        x, y = array(data[0]), array(data[1])
+    else:
+        y = array(data)
+        x = np.arange(len(y))
+    if not len(y):
+        raise CourseError(f"There are no values of {name!r} to draw yet.")
+    return x, y
+
+
+def smoothed(y: np.ndarray, window: int) -> np.ndarray:
+    """Return the centred mean over `window` values, over fewer at both ends."""
+    ones = np.ones(max(1, min(window, len(y))))
+    return np.convolve(y, ones, "same") / np.convolve(np.ones(len(y)), ones, "same")
+
+
+def colour_map(matrix: np.ndarray, value_range) -> dict:
+    """Return the colour map: blue for one sign, else orange and purple on both sides of 0."""
+    lo, hi = value_range or (matrix.min(), matrix.max())
+    if lo >= 0 or hi <= 0:
+        return {"cmap": "Blues", "vmin": lo, "vmax": hi}
+    return {"cmap": "PuOr", "vmin": -max(-lo, hi), "vmax": max(-lo, hi)}
+
+
+def name_cells(ax, ticks):
+    """Put names, or whole numbers, at the rows and columns of a heat map."""
+    for axis, i in ((ax.yaxis, 0), (ax.xaxis, 1)):
+        axis.set_major_locator(MaxNLocator("auto", integer=True))
+        if ticks is not None:
+            names = [str(name) for name in (ticks if np.ndim(ticks[0]) == 0 else ticks[i])]
+            axis.set_ticks(range(len(names)), names)
+    if ticks is not None and max(len(name) for name in names) > 4:
+        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        ax.set_xticks(range(len(names)), names, **slanted)
+
+
+def write_cells(ax, matrix: np.ndarray, image):
+    """Write the numbers into the cells, white on dark."""
+    whole = np.array_equal(matrix, np.round(matrix))
+    for (row, column), value in np.ndenumerate(matrix):
+        red, green, blue, _ = image.cmap(image.norm(value))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
+        text, colour = f"{value:.{0 if whole else 2}f}", "white" if dark else "black"
+        ax.text(column, row, text, size=9, ha="center", va="center", color=colour)

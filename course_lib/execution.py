@@ -1,0 +1,143 @@
+"""Executing a notebook in a clean kernel, and what of its outputs is kept."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from course_lib.editions import code_cells
+from course_lib.settings import ROOT, CourseError
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+PROBE = """\
+devices = [value for value in globals().values() if type(value).__name__ == "device"]
+print(devices[0] if devices else "cpu", end="")"""
+CELL_FILE = re.compile(r"[^\s\"']*ipykernel_\d+[\\/]+\d+\.py")
+
+
+def execute(nb, folder: Path, *, root: Path = ROOT, report=lambda text: None, **variables) -> dict:
+    """Execute a notebook in place, in a clean kernel of this Python that works in `folder`.
+
+    The kernel imports course_lib from `root`; variables are set in its environment; report(text)
+    is called before each cell. Returns {"device", "seconds", "peak_mb"}.
+    Raises CourseError at a cell that fails; its outputs are then in the notebook.
+    """
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell
+
+    resources = {"metadata": {"path": str(folder)}}
+    settings = {"record_timing": False, "store_widget_state": False}
+    client = NotebookClient(nb, resources=resources, **settings)
+    client.create_kernel_manager().kernel_spec_manager = _this_python()
+    python_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": python_path} | variables
+    probe = new_code_cell(PROBE)
+    with client.setup_kernel(env=environment, stderr=subprocess.DEVNULL):
+        start = time.perf_counter()
+        with _peak_memory(client.km.provisioner.pid) as peak:
+            for position, cell in enumerate(nb.cells):
+                elapsed = time.perf_counter() - start
+                report(f"cell {position + 1}/{len(nb.cells)}, {elapsed:.0f} s")
+                _execute_cell(client, cell, position)
+        seconds = time.perf_counter() - start
+        nb.cells.append(probe)
+        client.execute_cell(probe, len(nb.cells) - 1)
+    device = nb.cells.pop().outputs[0].text
+    return {"device": device, "seconds": round(seconds, 1), "peak_mb": int(peak[0])}
+
+
+def _execute_cell(client, cell, position: int):
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    try:
+        client.execute_cell(cell, position)
+    except DeadKernelError:
+        reason = "The kernel died; most often there was too little memory."
+    except CellExecutionError:
+        error = next(output for output in cell.outputs if output.output_type == "error")
+        reason = COLOUR.sub("", "\n".join(error.traceback))
+    else:
+        return
+    raise CourseError(f"Cell {cell.id} failed:\n\n{cell.source}\n\n{reason}")
+
+
+def _this_python():
+    """Return a list of kernels that holds this Python's own, whatever else is installed."""
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+
+    class ThisPython(KernelSpecManager):
+        def get_kernel_spec(self, kernel_name):
+            return KernelSpec(**get_kernel_dict())
+
+    return ThisPython()
+
+
+@contextmanager
+def _peak_memory(pid: int):
+    """Yield a list of one number: the most memory, in MB, that a process and its children held."""
+    import psutil
+
+    peak, stop = [0.0], threading.Event()
+
+    def watch():
+        more = True
+        while more:
+            with suppress(psutil.Error):
+                family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+                peak[0] = max(peak[0], sum(one.memory_info().rss for one in family) / 2**20)
+            more = not stop.wait(0.1)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+
+
+def tidy_outputs(nb, root: Path = ROOT):
+    """Leave in the outputs what every reader can see and what does not change from run to run.
+
+    Widgets keep their static picture; what a starting kernel writes to stderr goes; streams that
+    arrived in pieces are joined; paths of this machine are replaced.
+    """
+    for position, cell in enumerate(code_cells(nb)):
+        kept = []
+        for output in cell.outputs:
+            output.get("data", {}).pop(WIDGET, None)
+            starting = position == 0 and output.get("name") == "stderr"
+            if starting or output.get("data") == {}:
+                continue
+            if kept and output.output_type == "stream" and output.name == kept[-1].get("name"):
+                kept[-1].text += output.text
+            else:
+                kept.append(output)
+        cell.outputs = [_without_paths(output, _places(root)) for output in kept]
+
+
+def _places(root: Path) -> list[tuple[str, str]]:
+    known = [(root, "."), (Path(sys.prefix), "python"), (Path.home(), "~")]
+    places = [(str(path), short) for path, short in known if path.parent != path]
+    return places + [(path.replace("\\", "\\\\"), short) for path, short in places]
+
+
+def _without_paths(value, places):
+    """Return an output with the paths of this machine replaced; pictures stay as they are."""
+    if isinstance(value, list):
+        return [_without_paths(item, places) for item in value]
+    if isinstance(value, dict):
+        for key in value:
+            if not key.startswith("image/"):
+                value[key] = _without_paths(value[key], places)
+    if not isinstance(value, str):
+        return value
+    for path, short in places:
+        value = value.replace(path, short)
+    return CELL_FILE.sub("<cell>", value)

@@ -1,0 +1,269 @@
+"""Pictures that people bring: opened safely, and a photographed digit turned into MNIST's form."""
+
+import io
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.nn.functional import interpolate
+
+from course_lib.settings import CourseError
+
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
+HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def open_picture(source, *, max_pixels: int = 40_000_000) -> torch.Tensor:
+    """Return a picture file (its path, or its bytes) as uint8 (3, H, W).
+
+    Turned upright as its EXIF data say; transparency on white; 16-bit grey scaled to 8; of several
+    frames the first, and a line says so. The size is checked before anything is decoded.
+    Raises CourseError for no file, no picture, a damaged one, or one of more than max_pixels.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _open(io.BytesIO(source), "The picture", max_pixels)
+    path = Path(source).expanduser()
+    try:
+        with path.open("rb") as file:
+            return _open(file, str(path), max_pixels)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise CourseError(
+            f"{path} cannot be opened ({error.strerror}); check the name and the folder."
+        ) from error
+
+
+def _open(file, name: str, max_pixels: int) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            Image.init()
+            picture = Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+        except Image.DecompressionBombError as error:
+            raise _too_large(name, max_pixels) from error
+        except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+            raise CourseError(_no_picture(file, name)) from error
+    with picture:
+        if picture.width * picture.height > max_pixels:
+            raise _too_large(name, max_pixels, f" ({picture.width} x {picture.height})")
+        return _decode(picture, name)
+
+
+def _too_large(name: str, max_pixels: int, size: str = "") -> CourseError:
+    return CourseError(
+        f"{name} has more than {max_pixels / 1e6:g} million pixels{size}; make it smaller first."
+    )
+
+
+def _no_picture(file, name: str) -> str:
+    file.seek(0)
+    start = file.read(12)
+    if start[4:8] == b"ftyp" and start[8:12] in HEIC:
+        return (
+            f"{name} is a HEIC or AVIF picture, which cannot be read here: save it as JPEG or PNG "
+            "first (on an iPhone: Settings, Camera, Formats, Most Compatible)."
+        )
+    return f"{name} is not a picture that can be read here; save it as JPEG or PNG first."
+
+
+def _decode(picture: Image.Image, name: str) -> torch.Tensor:
+    try:
+        if getattr(picture, "is_animated", False):
+            print(f"{name} holds {picture.n_frames} frames; the first one is used.")
+            picture.seek(0)
+        upright = _to_rgb(ImageOps.exif_transpose(picture), name)
+    except CourseError:
+        raise
+    except Exception as error:  # a damaged file can make a decoder fail in any way
+        raise CourseError(
+            f"{name} is damaged or cut off ({error}); copy or download it again."
+        ) from error
+    return torch.from_numpy(np.array(upright)).permute(2, 0, 1).contiguous()
+
+
+def _to_rgb(picture: Image.Image, name: str) -> Image.Image:
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        picture = _to_8_bits(picture, name)
+    if picture.has_transparency_data:
+        page = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(page, picture.convert("RGBA"))
+    return picture.convert("RGB")
+
+
+def _to_8_bits(picture: Image.Image, name: str) -> Image.Image:
+    values = np.asarray(picture).astype(np.float64)
+    top = 1 if picture.mode == "F" else 65535
+    if not (values.min() >= 0 and values.max() <= top):
+        raise CourseError(
+            f"{name} holds grey values from {values.min():g} to {values.max():g}, not 0 to {top}; "
+            "save it with 8 or 16 bits per pixel first."
+        )
+    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+
+
+def to_grey(pictures: torch.Tensor) -> torch.Tensor:
+    """Return the brightness (luma, BT.601) of uint8 (..., 3, H, W) as uint8 (..., 1, H, W)."""
+    red, green, blue = (pictures.select(-3, k).to(torch.float32) for k in range(3))
+    grey = red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
+    return grey.round_().to(torch.uint8).unsqueeze(-3)
+
+
+def fit(picture: torch.Tensor, side: int) -> torch.Tensor:
+    """Return the largest centred square of uint8 (C, H, W), resized to uint8 (C, side, side)."""
+    height, width = picture.shape[-2:]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    return resize(picture[:, top : top + edge, left : left + edge], side, side)
+
+
+def resize(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return (C, H, W) of any type resized to (C, height, width), smoothed when it shrinks."""
+    size = (height, width)
+    return interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
+
+
+WORK_SIDE = 400  # pixels of the longest side while the ink is looked for
+BOX, FIELD = 20, 28  # MNIST: the digit in 20x20 pixels, its centre of mass centred in 28x28
+THIN = 1.5  # pixels; thinner strokes would fade away
+
+
+def digit_from_photo(picture) -> torch.Tensor:
+    """Return a photographed pen-on-paper digit in MNIST's form: float32 (1, 28, 28) in [0, 1].
+
+    picture: uint8 (C, H, W), or what open_picture takes. Dark ink on light paper or the reverse;
+    light may be uneven. The ink nearest the middle is scaled to 20x20 and centred by its mass.
+    Raises CourseError if the picture is too dark or holds no ink. Form: LeCun et al. (1998).
+    """
+    if not isinstance(picture, torch.Tensor):
+        picture = open_picture(picture)
+    ink = _ink(_small_grey(picture))
+    mask = _strokes(ink, _threshold(ink))
+    return torch.from_numpy(_centre(_scale(ink, mask))).unsqueeze(0)
+
+
+def _small_grey(picture: torch.Tensor) -> np.ndarray:
+    """Return brightness in [0, 1], float64, the longest side WORK_SIDE pixels."""
+    scale = WORK_SIDE / max(picture.shape[-2:])
+    height, width = (max(1, round(side * scale)) for side in picture.shape[-2:])
+    small = resize(picture, height, width)
+    grey = to_grey(small) if len(small) == 3 else small[:1]
+    return grey[0].numpy() / 255
+
+
+def _ink(grey: np.ndarray) -> np.ndarray:
+    """Return how much of the paper's light the ink takes (or adds), in [0, 1].
+
+    The paper's brightness is estimated locally by a grey closing: the brightest within a window
+    wider than any stroke, then the darkest of those, which keeps the edges of shadows.
+    """
+    from scipy import ndimage
+
+    grey = ndimage.gaussian_filter(grey, 1)
+    if _is_light_on_dark(grey):
+        grey = 1 - grey
+    if np.median(grey) < 0.08:
+        raise CourseError("The picture is almost black: take it again with more light.")
+    window = max(grey.shape) // 4
+    paper = ndimage.grey_closing(grey, (window, window), mode="reflect")
+    ink = (paper - grey) / np.maximum(paper, 0.05)
+    return np.clip(ink - np.median(ink), 0, 1)
+
+
+def _is_light_on_dark(grey: np.ndarray) -> bool:
+    """Compare with the median around each place: are the exceptions, the ink, brighter?"""
+    from scipy import ndimage
+
+    coarse = grey[::8, ::8]
+    excess = coarse - ndimage.median_filter(coarse, max(coarse.shape) // 2)
+    return bool((excess**3).sum() > 0)
+
+
+def _threshold(ink: np.ndarray) -> float:
+    from skimage.filters import threshold_otsu
+
+    threshold = threshold_otsu(ink)
+    strong = ink > threshold
+    contrast = ink[strong].mean() - ink[~strong].mean() if strong.any() else 0
+    if contrast < 0.1:
+        raise CourseError(
+            "No digit found: write one digit with a dark pen on plain paper, fill a good part of "
+            "the picture with it, and take it without a flash."
+        )
+    return threshold
+
+
+def _strokes(ink: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the mask of the strokes that belong together: specks and other marks are dropped."""
+    from scipy import ndimage
+
+    mask = ink > threshold
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    mass = ndimage.sum_labels(ink, parts, np.arange(count + 1))
+    mass[0] = 0
+    mask = (mass > 0.02 * mass.max())[parts]
+    first = _main_group(ink, mask, WORK_SIDE // 50)
+    rows, columns = _bounds(first)
+    reach = max(rows.stop - rows.start, columns.stop - columns.start) // 6
+    return _main_group(ink, mask, max(reach, 1))
+
+
+def _main_group(ink: np.ndarray, mask: np.ndarray, reach: int) -> np.ndarray:
+    """Return the heaviest group near the middle; parts up to 2 * reach pixels apart make a group.
+
+    A group that the edge of the picture cuts off counts a tenth: a table, a finger, a shadow.
+    """
+    from scipy import ndimage
+
+    groups, count = ndimage.label(ndimage.binary_dilation(mask, iterations=reach), np.ones((3, 3)))
+    numbers = np.arange(1, count + 1)
+    mass = ndimage.sum_labels(ink * mask, groups, numbers)
+    centres = np.array(ndimage.center_of_mass(ink * mask, groups, numbers))
+    distance = np.linalg.norm(centres / ink.shape - 0.5, axis=1)
+    edge = np.concatenate([groups[0], groups[-1], groups[:, 0], groups[:, -1]])
+    weight = np.exp(-4 * distance) * np.where(np.isin(numbers, edge), 0.1, 1)
+    return mask & (groups == numbers[np.argmax(mass * weight)])
+
+
+def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _scale(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the masked ink with its soft edges, its longest side BOX pixels, its peak 1."""
+    from scipy import ndimage
+
+    reach = ndimage.binary_dilation(mask, iterations=WORK_SIDE // 100)
+    ink = np.where(reach, np.clip(ink / np.percentile(ink[mask], 60), 0, 1), 0)
+    ink = _thicken(ink, mask)
+    box = ink[_bounds(ink > 0.2)]
+    height, width = (max(1, round(side * BOX / max(box.shape))) for side in box.shape)
+    digit = resize(torch.from_numpy(box)[None], height, width)[0].numpy()
+    return np.clip(digit / digit.max(), 0, 1).astype(np.float32)
+
+
+def _thicken(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the ink, spread so far that scaled strokes are THIN pixels wide if they were less."""
+    from scipy import ndimage
+    from skimage.morphology import disk, skeletonize
+
+    scale = BOX / max(bound.stop - bound.start for bound in _bounds(mask))
+    radii = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1][skeletonize(mask)]
+    lacking = (THIN / scale) / 2 - np.median(radii)
+    return ndimage.grey_dilation(ink, footprint=disk(round(lacking))) if lacking >= 1 else ink
+
+
+def _centre(digit: np.ndarray) -> np.ndarray:
+    """Return the digit in FIELD x FIELD pixels, the centre of mass at pixel (14, 14): MNIST."""
+    field = np.zeros((FIELD, FIELD), np.float32)
+    corner = []
+    for axis, side in enumerate(digit.shape):
+        profile = digit.sum(1 - axis)
+        centre = (profile * np.arange(side)).sum() / profile.sum()
+        corner.append(int(np.clip(round(FIELD / 2 - centre), 0, FIELD - side)))
+    top, left = corner
+    field[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    return field

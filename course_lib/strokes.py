@@ -1,0 +1,274 @@
+"""Handwritten-looking digits, drawn from their factors: 28x28 grey, in MNIST's format.
+
+A letter form is a pen's path (letterforms.py). `sample_factors` draws who writes how, `draw` turns
+factors into images, `load` draws whole sets and keeps them on disk. Every image is a function of
+its own factors alone: its place in a set, the size of the set and the machine change nothing.
+"""
+
+import math
+import zlib
+from contextlib import suppress
+from functools import cache
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+
+from course_lib import settings
+from course_lib.letterforms import FORMS, trace
+
+VERSION = 1
+SIZES = {"train": 60_000, "test": 10_000}
+BLOCK = 2_500  # images whose factors are drawn together
+CHUNK = 500  # images rendered together: little enough to stay in the cache
+SAMPLES = 112  # points along the pen's path
+BLUR = 0.5  # pixels: reach of the soft minimum over the distances to these points
+PAPERS = 256  # kinds of paper
+SIDE, BOX = 28, 20  # pixels: the image, and the box that the digit is fitted into
+
+# factor: (neutral value, spread, lowest, highest) of a clipped normal distribution;
+# of the RATIOS, the logarithm is normal
+RATIOS = ("width", "thickness")
+RANGES = {
+    "slant": (0.12, 0.23, -0.4, 0.75),  # sideways shift per unit of height, right is positive
+    "rotation": (0.0, 5.0, -15.0, 15.0),  # degrees, clockwise
+    "width": (1.0, 0.18, 0.65, 1.6),  # factor on the letter form's width
+    "thickness": (2.6, 0.28, 1.5, 6.5),  # pixels across the pen's line
+    "pressure": (0.1, 0.08, 0.0, 0.4),  # how much the thickness varies along the line
+    "wobble": (1.0, 0.35, 0.2, 2.0),  # trembling of the control points; 1 is an average hand
+    "roughness": (0.08, 0.05, 0.0, 0.2),  # pixels by which the edge of the ink is ragged
+    "softness": (1.4, 0.25, 0.8, 2.2),  # pixels from paper to full ink
+}
+
+
+def form_names(digit: int) -> list[str]:
+    """Return the names of a digit's letter forms; the factor `form` is an index into them."""
+    return [name for name, _, _ in FORMS[digit]]
+
+
+@cache
+def _tables() -> tuple[torch.Tensor, ...]:
+    """Return, over all forms: first row of each digit, control points, matrices, links."""
+    paths = [trace(strokes, SAMPLES) for digit in range(10) for _, _, strokes in FORMS[digit]]
+    most = max(len(points) for points, _, _ in paths)
+    points = np.stack([np.pad(p, ((0, most - len(p)), (0, 0))) for p, _, _ in paths])
+    matrix = np.stack([np.pad(m, ((0, 0), (0, most - m.shape[1]))) for _, m, _ in paths])
+    links = np.stack([link for _, _, link in paths])
+    first = np.cumsum([0] + [len(FORMS[digit]) for digit in range(9)])
+    return torch.from_numpy(first), *(torch.from_numpy(a).float() for a in (points, matrix, links))
+
+
+def _normal(seeds: torch.Tensor, count: int) -> torch.Tensor:
+    """Return (N, count) normal numbers, clipped at 2.5, that depend on each row's seed alone.
+
+    A 32-bit integer hash of (seed, column), the same on every machine.
+    """
+    mask = 0xFFFFFFFF
+    bits = (seeds[:, None] * 0x9E3779B1 + torch.arange(count) * 0x85EBCA6B) & mask
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x2C1B3C6D), (16, 0x297A2D39)):
+        bits = ((bits ^ (bits >> shift)) * factor) & mask
+    bits = bits ^ (bits >> 15)
+    uniform = (bits.double() + 0.5) / 2**32
+    return (torch.erfinv(2 * uniform - 1) * math.sqrt(2)).clamp(-2.5, 2.5).float()
+
+
+def _tremble(f: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the noise of every image: for the control points, the sheet's warp, the pressure."""
+    return _normal(f["noise"], 2 * _tables()[1].shape[1] + 12 + 8)
+
+
+def _waves(noise: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
+    """Return smooth noise of unit size: (N, 2 M) amplitudes on M sines and cosines of `along`."""
+    half = noise.shape[1] // 2
+    angle = along[..., None] * torch.arange(1, half + 1) * math.pi
+    a, b = noise[:, None, :half], noise[:, None, half:]
+    return (a * angle.sin() + b * angle.cos()).sum(-1) / math.sqrt(half)
+
+
+def _pen(f: dict[str, torch.Tensor], noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return the written path: points (N, SAMPLES, 2) in units of height, links between them."""
+    first, points, matrix, links = _tables()
+    row = first[f["digit"]] + f["form"]
+    n, most = len(row), points.shape[1]
+    wobble = f["wobble"][:, None, None]
+    jitter = noise[:, : 2 * most].reshape(n, most, 2)
+    jitter = (jitter.roll(-1, 1) + 2 * jitter + jitter.roll(1, 1)) / 2.5  # neighbours move together
+    path = torch.bmm(matrix[row], points[row] + 0.025 * wobble * jitter)
+    path = path - torch.tensor([0.3, 0.5])
+    bend = 0.15 * wobble * noise[:, 2 * most : 2 * most + 12].reshape(n, 2, 6)
+    x, y = path.unbind(-1)
+    waves = 0.12 * torch.stack([(5 * x).sin(), (5 * y).sin(), (5 * y).cos()], -1)
+    basis = torch.cat([torch.stack([2 * x * y, x * x, y * y], -1), waves], -1)
+    path = path + torch.bmm(basis, bend.transpose(1, 2))  # a smooth warp of the sheet
+    return path, links[row]
+
+
+def _pose(path: torch.Tensor, f: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the path widened, slanted and rotated."""
+    x, y = path.unbind(-1)
+    x = x * f["width"][:, None] - y * f["slant"][:, None]
+    angle = torch.deg2rad(f["rotation"])[:, None]
+    return torch.stack([x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()], -1)
+
+
+def _thickest(f: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return, in pixels, the thickness beyond which the pen fills the inside of the digit."""
+    path, _ = _pen(f, _tremble(f))
+    size = path.amax(1) - path.amin(1)
+    room = BOX * (size[:, 0] * f["width"] / size[:, 1]).clamp_max(1)
+    limit = torch.where(f["digit"] == 8, 0.5, 1.0) + 0.24 * room
+    return torch.where(f["digit"] == 1, RANGES["thickness"][3], limit)
+
+
+def _fit(path: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    """Return the path in pixels: ink in a box of 20, longer side filled, aspect kept."""
+    low, high = path.amin(1), path.amax(1)
+    inner = BOX - 2 * radius.amax(1)[:, None]
+    scale = inner / (high - low).amax(1, keepdim=True)
+    return (path - (low + high)[:, None] / 2) * scale[:, None]
+
+
+def _ink(path: torch.Tensor, links: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    """Return the weight of every point: exp(r²/2s²) times its share of the path, in pixels."""
+    steps = (path[:, 1:] - path[:, :-1]).norm(dim=-1) * links
+    share = torch.nn.functional.pad(steps, (0, 1)) + torch.nn.functional.pad(steps, (1, 0))
+    return share / 2 / (BLUR * math.sqrt(2 * math.pi)) * (radius**2 / (2 * BLUR**2)).exp()
+
+
+def _centre(path: torch.Tensor, links: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    """Return the path moved by whole pixels so that its centre of mass is the image's centre."""
+    steps = (path[:, 1:] - path[:, :-1]).norm(dim=-1) * links
+    mass = (steps * (radius[:, 1:] + radius[:, :-1]))[..., None]
+    middle = (path[:, 1:] + path[:, :-1]) / 2
+    centre = (mass * middle).sum(1) / mass.sum(1)
+    return path - centre.round()[:, None] + SIDE / 2
+
+
+@cache
+def _paper() -> torch.Tensor:
+    """Return pieces of rough paper, (PAPERS, 28, 28): it takes a little more or less ink."""
+    return _normal(torch.arange(PAPERS), SIDE * SIDE).reshape(PAPERS, SIDE, SIDE)
+
+
+def _grey(path, weight, radius, f) -> torch.Tensor:
+    """Return (N, 28, 28) grey in 0..1: the distance to the path, cut off at the pen's radius.
+
+    The soft minimum over the points, sum of w exp(-d²/2s²), splits into a matrix product of
+    columns and rows.
+    """
+    pixel = torch.arange(SIDE) + 0.5
+    reach = (-((path[..., None] - pixel) ** 2) / (2 * BLUR**2)).exp()  # (N, SAMPLES, 2, 28)
+    total = torch.bmm((reach[:, :, 1] * weight[..., None]).transpose(1, 2), reach[:, :, 0])
+    mean = radius.mean(1)[:, None, None]
+    excess = 2 * BLUR**2 * total.clamp_min(1e-30).log()  # r² - d²
+    inside = mean - (mean**2 - excess).clamp_min(0).sqrt()
+    paper = _paper()[f["noise"] % PAPERS] * f["roughness"][:, None, None]
+    ramp = (0.5 + (inside + paper) / f["softness"][:, None, None]).clamp(0, 1)
+    return ramp * ramp * (3 - 2 * ramp)
+
+
+def _draw_chunk(f: dict[str, torch.Tensor]) -> torch.Tensor:
+    noise = _tremble(f)
+    path, links = _pen(f, noise)
+    along = torch.linspace(0, 1, SAMPLES).expand(len(path), -1)
+    stress = _waves(noise[:, -8:], along) * f["pressure"][:, None]
+    radius = f["thickness"][:, None] / 2 * (1 + stress).clamp(0.4, 1.6)
+    path = _fit(_pose(path, f), radius)
+    path = _centre(path, links, radius)
+    grey = _grey(path, _ink(path, links, radius), radius, f)
+    return (grey * 255).round().to(torch.uint8)[:, None]
+
+
+def _complete(factors: dict) -> dict[str, torch.Tensor]:
+    """Return all factors as tensors of one length, checked, neutral where nothing is given."""
+    digit = torch.atleast_1d(torch.as_tensor(factors["digit"])).long()
+    neutral = {"digit": 0, "form": 0, "noise": 0} | {name: r[0] for name, r in RANGES.items()}
+    unknown = sorted(factors.keys() - neutral.keys())
+    if unknown:
+        raise settings.CourseError(f"strokes has no factor {unknown[0]!r}: use {list(neutral)}.")
+    f = {name: torch.as_tensor(factors.get(name, value)) for name, value in neutral.items()}
+    f = {n: (v.float() if n in RANGES else v.long()).expand(len(digit)) for n, v in f.items()}
+    if ((digit < 0) | (digit > 9)).any():
+        raise settings.CourseError("A digit must be in 0..9.")
+    forms = torch.tensor([len(FORMS[d]) for d in range(10)])[digit]
+    if ((f["form"] < 0) | (f["form"] >= forms)).any():
+        raise settings.CourseError("There is no such letter form: see strokes.form_names(digit).")
+    return f
+
+
+def draw(factors: dict, *, noise_seed: int = 0) -> torch.Tensor:
+    """Draw digits from their factors: uint8 (N, 1, 28, 28), 0 is paper and 255 is ink.
+
+    `factors` holds `digit` (N,) and any of `form`, `noise` (integers) and the RANGES, each (N,) or
+    one number for all; what is missing is neutral. `noise_seed` gives everybody another tremble.
+    Raises CourseError for an unknown factor, digit or form.
+    """
+    f = _complete(factors)
+    f["noise"] = f["noise"] + noise_seed * 0x10001
+    chunks = torch.arange(len(f["digit"])).split(CHUNK)
+    return torch.cat([_draw_chunk({k: v[i] for k, v in f.items()}) for i in chunks])
+
+
+def sample_factors(n: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Draw the factors of `n` digits: int64 digit (balanced), form, noise; float32 the rest."""
+    digit = torch.arange(n)[torch.randperm(n, generator=generator)] % 10
+    most = max(len(forms) for forms in FORMS.values())
+    weights = [[w for _, w, _ in FORMS[d]] + [0] * (most - len(FORMS[d])) for d in range(10)]
+    edges = torch.tensor(weights, dtype=torch.float64).cumsum(1)
+    pick = torch.rand(n, generator=generator, dtype=torch.float64) * edges[digit, -1]
+    form = (pick[:, None] >= edges[digit]).sum(1)
+    noise = torch.randint(2**31 - 1, (n,), generator=generator)
+    factors = {"digit": digit, "form": form, "noise": noise}
+    for name, (middle, spread, low, high) in RANGES.items():
+        uniform = torch.rand(n, generator=generator, dtype=torch.float64)
+        z = math.sqrt(2) * torch.erfinv(2 * uniform - 1)
+        value = middle * (spread * z).exp() if name in RATIOS else middle + spread * z
+        factors[name] = value.clamp(low, high).float()
+    factors["thickness"] = torch.minimum(factors["thickness"], _thickest(factors))
+    return factors
+
+
+def _generator(split: str, seed: int, block: int) -> torch.Generator:
+    key = np.random.SeedSequence([seed, list(SIZES).index(split), block])
+    return torch.Generator().manual_seed(int(key.generate_state(1)[0]))
+
+
+def _make(split: str, blocks: int, seed: int) -> dict[str, torch.Tensor]:
+    parts = [sample_factors(BLOCK, _generator(split, seed, block)) for block in range(blocks)]
+    factors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return factors | {"images": draw(factors)}
+
+
+def _checksum(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    crc = 0
+    for name in sorted(tensors):
+        crc = zlib.crc32(tensors[name].numpy(), crc)
+    return torch.tensor(crc)
+
+
+def _cached(split: str, blocks: int, seed: int) -> dict[str, torch.Tensor]:
+    path = settings.cache_dir() / "strokes" / f"v{VERSION}-{split}-{seed}-{blocks}.safetensors"
+    with suppress(OSError, SafetensorError, KeyError):
+        tensors = safetensors.load(path.read_bytes())
+        if tensors.pop("checksum") == _checksum(tensors):
+            return tensors
+    tensors = _make(split, blocks, seed)
+    stored = tensors | {"checksum": _checksum(tensors)}
+    with suppress(settings.CourseError), settings.atomic(path) as temporary:
+        safetensors.save_file(stored, temporary)
+    return tensors
+
+
+def load(split: str, size: int | None = None, seed: int = 0):
+    """Return (images uint8 (N, 1, 28, 28), labels int64 (N,), factors) of a split.
+
+    `split` is "train" (60,000 images) or "test" (10,000), from separate random streams; `size`
+    takes the first ones, or more. Drawn once, then read from the cache.
+    """
+    if split not in SIZES:
+        raise settings.CourseError(f"There is no split {split!r}: use 'train' or 'test'.")
+    size = SIZES[split] if size is None else size
+    tensors = {k: v[:size] for k, v in _cached(split, max(1, -(-size // BLOCK)), seed).items()}
+    images = tensors.pop("images")
+    return images, tensors["digit"], tensors

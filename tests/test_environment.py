@@ -1,0 +1,542 @@
+"""Set-up: a real .venv from a folder of wheels, its repair, and what stands in for the network."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings, strategies
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from course_lib import __main__, commands, environment, installer
+from course_lib.settings import ROOT, CourseError
+
+BOOTSTRAP = ("__init__", "__main__", "commands", "doctor", "environment", "installer", "settings")
+REPORT = """\
+import json, os, sys
+import stub, course_lib
+def main(argv):
+    facts = dict(argv=argv, prefix=sys.prefix, cwd=os.getcwd(), library=course_lib.__file__,
+                 stub=stub.__version__, path=os.environ["PYTHONPATH"])
+    print(json.dumps(facts))
+    return 7
+"""
+PROVIDED = {  # module that is imported -> package, where the names differ
+    "IPython": "ipykernel",
+    "PIL": "pillow",
+    "jupyter_client": "nbclient",
+    "packaging": "pytest",
+    "skimage": "scikit-image",
+    "traitlets": "ipywidgets",
+    "yaml": "PyYAML",
+}
+
+
+def write_wheel(folder: Path, version: str):
+    """Write the wheel of a package `stub` with one module."""
+    facts = f"stub-{version}.dist-info"
+    files = {
+        "stub.py": f"__version__ = {version!r}\n",
+        f"{facts}/METADATA": f"Metadata-Version: 2.1\nName: stub\nVersion: {version}\n",
+        f"{facts}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{facts}/RECORD"])
+    with zipfile.ZipFile(folder / f"stub-{version}-py3-none-any.whl", "w") as wheel:
+        for name, text in {**files, f"{facts}/RECORD": record}.items():
+            wheel.writestr(name, text)
+
+
+def write_pins(root: Path, pin: str):
+    (root / "environment.yml").write_text(f"dependencies:\n  - pip:\n    - {pin}\n", encoding="utf-8")
+
+
+@pytest.fixture
+def stub_course(tmp_path):
+    """A course that needs one tiny package, in a path with a space and an umlaut."""
+    root = tmp_path / "mein Kürs"
+    (root / "course_lib").mkdir(parents=True)
+    for name in BOOTSTRAP:
+        text = (ROOT / "course_lib" / f"{name}.py").read_text(encoding="utf-8")
+        (root / "course_lib" / f"{name}.py").write_text(text, encoding="utf-8")
+    (root / "course_lib" / "bench.py").write_text(REPORT, encoding="utf-8")
+    (root / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["stub>=1.0,<2"]\n', encoding="utf-8"
+    )
+    write_pins(root, "stub==1.0")
+    (root / "wheels").mkdir()
+    for version in ("1.0", "1.5"):
+        write_wheel(root / "wheels", version)
+    return root
+
+
+def run_stub(root: Path, *argv: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run a command of the stub course with this Python's base, in another folder."""
+    away = root.parent / "elsewhere"
+    away.mkdir(exist_ok=True)
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "COURSE_", "PYTHON"))}
+    environ |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": (root / "wheels").as_uri()}
+    environ |= {"PIP_CONFIG_FILE": os.devnull, **variables}
+    base = getattr(sys, "_base_executable", sys.executable)
+    command = [base, str(root / "course_lib"), *argv]
+    return subprocess.run(command, cwd=away, env=environ, capture_output=True, encoding="utf-8")
+
+
+def test_a_bare_python_sets_up_uses_and_repairs_the_environment(stub_course):
+    root = stub_course
+    first = run_stub(root, "bench", "--data", "strokes")
+    assert first.returncode == 7, first.stderr
+    facts = json.loads(first.stdout)
+    assert facts["argv"] == ["--data", "strokes"]
+    assert Path(facts["prefix"]) == root / ".venv"
+    assert Path(facts["cwd"]) == root.parent / "elsewhere"
+    assert Path(facts["library"]) == root / "course_lib" / "__init__.py"
+    assert facts["path"].split(os.pathsep)[0] == str(root)
+    assert "there is none yet" in first.stderr
+    assert not (root / ".venv-unfinished").exists()
+
+    start = time.perf_counter()
+    second = run_stub(root, "bench")
+    assert second.returncode == 7 and second.stderr == ""
+    assert time.perf_counter() - start < 2
+
+    write_pins(root, "stub==1.5")
+    assert json.loads(run_stub(root, "bench").stdout)["stub"] == "1.5"
+
+    (root / ".venv-unfinished").touch()
+    (root / ".venv" / "left behind").touch()
+    again = run_stub(root, "bench")
+    assert again.returncode == 7 and "cut short" in again.stderr
+    assert not (root / ".venv" / "left behind").exists()
+    assert not (root / ".venv-unfinished").exists()
+
+
+def test_a_failed_installation_is_one_sentence_and_is_tried_again(stub_course):
+    write_pins(stub_course, "stub==1.9")
+    failed = run_stub(stub_course, "bench")
+    assert failed.returncode == 1 and failed.stdout == ""
+    assert "Traceback" not in failed.stderr
+    last = failed.stderr.strip().splitlines()[-1]
+    assert "stub==1.9" in last and "PIP_" in last
+    assert (stub_course / ".venv-unfinished").exists()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty COURSE_HOME."""
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def fake_environment(home: Path, version: str = environment.THIS_PYTHON):
+    """Lay out what the set-up leaves behind, without any package's code."""
+    for package in ["pip==1", *environment.pins()]:
+        name, number = package.split("==")
+        facts = environment.site() / f"{canonicalize_name(name).replace('-', '_')}-{number}.dist-info"
+        facts.mkdir(parents=True)
+        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n"
+        (facts / "METADATA").write_text(text, encoding="utf-8")
+    environment.python().parent.mkdir(parents=True)
+    environment.python().touch()
+    config = f"home = {home}\nversion = {version}.3\n"
+    (home / ".venv" / "pyvenv.cfg").write_text(config, encoding="utf-8")
+    environment.pins_file().write_text("\n".join(environment.pins()), encoding="utf-8")
+
+
+def test_a_whole_environment_has_no_defect(home):
+    fake_environment(home)
+    assert environment.defect() == ""
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda: environment.unfinished().touch(), "cut short"),
+        (lambda: environment.python().unlink(), "broken"),
+        (lambda: environment.pins_file().unlink(), "pinned versions"),
+        (lambda: environment.pins_file().write_text("torch==1.0"), "pinned versions"),
+        (lambda: next(environment.site().glob("numpy-*")).rename(environment.site() / "x"), "numpy"),
+        (lambda: next(environment.site().glob("pip-*")).rename(environment.site() / "x"), "broken"),
+    ],
+)
+def test_each_defect_is_seen(home, spoil, words):
+    fake_environment(home)
+    spoil()
+    assert words in environment.defect()
+
+
+def test_another_python_or_a_base_that_is_gone_is_a_defect(home):
+    fake_environment(home, version="3.10")
+    assert "not of Python" in environment.defect()
+    config = home / ".venv" / "pyvenv.cfg"
+    gone = f"home = {home / 'gone'}\nversion = {environment.THIS_PYTHON}.3\n"
+    config.write_text(gone, encoding="utf-8")
+    assert "broken" in environment.defect()
+
+
+def test_ctrl_c_leaves_the_mark_and_says_so_in_a_line(home, monkeypatch, capfd):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(installer, "_make", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        installer.set_up("there is none yet")
+    assert stop.value.code == 130
+    assert "stopped" in capfd.readouterr().err.splitlines()[-1]
+    assert environment.unfinished().exists()
+
+
+def test_two_set_ups_at_once_do_not_meet(home):
+    with installer._alone(), pytest.raises(CourseError, match="Another command"):
+        installer.set_up("")
+    assert not environment.unfinished().exists()
+
+
+def test_too_little_disk_is_said_before_anything_is_made(home, monkeypatch):
+    usage = type("usage", (), {"free": 10**8})
+    monkeypatch.setattr(installer.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(CourseError, match="GB of disk"):
+        installer.set_up("")
+    assert not environment.folder().exists()
+
+
+def test_a_python_without_ensurepip_gets_one_sentence(home, monkeypatch):
+    monkeypatch.setattr(installer.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CourseError, match="python3-venv"):
+        installer.set_up("")
+
+
+def test_a_home_that_is_a_file_gets_one_sentence(home, monkeypatch):
+    (home / "file").touch()
+    monkeypatch.setenv("COURSE_HOME", str(home / "file"))
+    with pytest.raises(CourseError, match="COURSE_HOME"):
+        installer.set_up("")
+
+
+@pytest.mark.parametrize(
+    "said, words",
+    [
+        ("WARNING: Retrying after connection broken\nERROR: No matching distribution", "network"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left", "disk"),
+        ("ERROR: No matching distribution found for torch==2.13.0", environment.THIS_PYTHON),
+        ("", "again"),
+    ],
+)
+def test_pip_failures_are_explained(said, words):
+    sentence = installer.explain(said)
+    assert words in sentence and "\n" not in sentence
+
+
+@pytest.fixture
+def index(monkeypatch):
+    """A package index on this computer; `.seconds` is how long it takes to answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            server.asked.append(self.path)
+            server.wake.wait(server.seconds)
+            self.send_response(200 if self.path == "/whl/cpu/torch/" else 404)
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.seconds, server.asked, server.wake = 0, [], threading.Event()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.url = f"http://127.0.0.1:{server.server_port}/whl/cpu"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    lines = [f"--extra-index-url {server.url}", "torch==2.13.0", "-e ."]
+    monkeypatch.setattr(environment, "pip_section", lambda: lines)
+    monkeypatch.setattr(installer, "has_nvidia", lambda: False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    yield server
+    server.wake.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_pytorchs_index_is_used_where_it_answers(index):
+    assert installer.extra_index("global.extra-index-url='x'") == ["--extra-index-url", index.url]
+    assert index.asked == ["/whl/cpu/torch/"]
+
+
+def test_an_index_that_refuses_is_dropped(index, monkeypatch):
+    monkeypatch.setattr(environment, "pip_section", lambda: [f"--extra-index-url {index.url}x"])
+    assert installer.extra_index("") == []
+    assert index.asked
+
+
+def test_an_index_that_does_not_answer_in_time_is_dropped(index):
+    index.seconds = 30
+    start = time.perf_counter()
+    assert not installer.answers(f"{index.url}/torch/", seconds=0.3)
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(
+    "config",
+    [":env:.no-index='1'", "global.no-index='true'", "global.index-url='https://my/simple'"],
+)
+def test_pips_own_settings_win(index, config):
+    assert installer.extra_index(f"global.timeout='5'\n{config}\n") == []
+    assert not index.asked
+
+
+def test_a_gpu_or_another_system_gets_the_default_torch(index, monkeypatch):
+    monkeypatch.setattr(installer, "has_nvidia", lambda: True)
+    assert installer.extra_index("") == []
+    monkeypatch.setattr(installer, "has_nvidia", lambda: False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert installer.extra_index("") == []
+    assert not index.asked
+
+
+# The two lists
+
+
+def declared(extra: bool = True) -> dict[str, SpecifierSet]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = project["optional-dependencies"]["dev"] if extra else []
+    found = [Requirement(line) for line in [*project["dependencies"], *optional]]
+    return {canonicalize_name(r.name): r.specifier for r in found}
+
+
+def test_environment_yml_is_what_conda_and_the_bootstrap_read():
+    yaml = pytest.importorskip("yaml")
+    whole = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *conda, pip = whole["dependencies"]
+    assert pip == {"pip": environment.pip_section()}
+    assert "-e ." in pip["pip"]
+    assert {name.partition("=")[0] for name in conda} == {"python", "pip"}
+    assert all(re.fullmatch(r"[a-z][a-z0-9_.-]*(=\d+(\.\d+)*)?", spec) for spec in conda)
+
+
+def test_pins_and_ranges_name_the_same_packages_and_agree():
+    pins = {canonicalize_name(Requirement(p).name): p.split("==")[1] for p in environment.pins()}
+    assert pins.keys() == declared().keys()
+    assert {name: v for name, v in pins.items() if v not in declared()[name]} == {}
+
+
+def test_python_bounds_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    range_ = SpecifierSet(project["requires-python"])
+    inside = [minor for minor in range(5, 30) if f"3.{minor}" in range_]
+    assert ((3, inside[0]), (3, inside[-1])) == (__main__.OLDEST, __main__.NEWEST)
+
+
+def test_every_import_is_declared():
+    own = {"course_lib", "tests", "_tkinter"}
+    folders = [ROOT / "course_lib", ROOT / "tests", ROOT / "notebooks" / "src"]
+    undeclared = {}
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            for top in {name.partition(".")[0] for name in names} - own - sys.stdlib_module_names:
+                if canonicalize_name(PROVIDED.get(top, top)) not in declared():
+                    undeclared.setdefault(top, path.name)
+    assert undeclared == {}
+
+
+@pytest.mark.parametrize("module, package", PROVIDED.items())
+def test_modules_come_with_the_package_named_for_them(module, package):
+    """Walk the dependencies of each package: what PROVIDED says must be so."""
+    owners = {canonicalize_name(name) for name in metadata.packages_distributions()[module]}
+    seen, todo = set(), [canonicalize_name(package)]
+    while todo and not owners & seen:
+        seen.add(todo.pop())
+        for line in metadata.requires(sorted(seen)[0] if len(seen) == 1 else max(seen)) or []:
+            todo.append(canonicalize_name(Requirement(line).name))
+    assert owners & {*seen, *todo}
+
+
+# Ranges
+
+
+numbers = strategies.lists(strategies.integers(0, 12), min_size=1, max_size=3)
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(numbers, numbers, numbers, strategies.sampled_from(["", "+cpu", ".post1"]))
+def test_ranges_are_understood_as_pip_does(low, high, version, suffix):
+    low, high, version = (".".join(map(str, parts)) for parts in (low, high, version))
+    versions = f">={low},<{high}"
+    assert environment.allows(versions, version + suffix) == (version in SpecifierSet(versions))
+
+
+def test_unmet_names_what_is_missing_or_too_old(monkeypatch):
+    wanted = {"torch": ">=2.6,<3", "numpy": ">=2.0,<3", "nothing-like-it": ">=1"}
+    versions = {"torch": "2.5.1+cu124", "numpy": "2.4.6"}
+    monkeypatch.setattr(environment, "requirements", lambda: wanted)
+    monkeypatch.setattr(environment, "installed", versions.get)
+    unmet = environment.unmet()
+    assert unmet == ["torch>=2.6,<3 (2.5.1+cu124)", "nothing-like-it>=1 (missing)"]
+
+
+def test_this_environment_is_used_as_it_is(monkeypatch, home):
+    monkeypatch.setattr(environment, "replace", lambda *_: pytest.fail("went elsewhere"))
+    environment.enter(["test"])
+    assert not environment.folder().exists()
+
+
+# The commands
+
+
+def test_old_pythons_get_one_sentence():
+    code = "import sys; sys.version_info = (3, 8, 1, 'final', 0); sys.argv = ['x', 'lab']; "
+    code += "import runpy; runpy.run_module('course_lib', run_name='__main__')"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1 and run.stdout == ""
+    assert len(run.stderr.splitlines()) == 1 and "3.8" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["__init__", "__main__", "environment", "installer", "settings"])
+def test_old_pythons_can_read_the_files(name):
+    text = (ROOT / "course_lib" / f"{name}.py").read_text(encoding="utf-8")
+    ast.parse(text, feature_version=(3, 8))
+
+
+def test_help_needs_no_packages_and_names_every_command(capsys):
+    assert __main__.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in __main__.COMMANDS)
+
+
+@pytest.mark.parametrize("command", __main__.COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        __main__.main([command, "--help"])
+    assert end.value.code == 0
+    assert "usage: course_lib " + command in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_named(capsys):
+    assert __main__.main(["labb"]) == 2
+    assert "labb" in capsys.readouterr().out
+
+
+@pytest.fixture
+def jupyter(monkeypatch, tmp_path, home):
+    """What `lab` would start: .command, .folder."""
+    started = type("started", (), {})
+    monkeypatch.setattr(environment, "enter", lambda argv: None)
+    monkeypatch.setattr(
+        environment, "replace", lambda command, folder: vars_into(started, command, folder)
+    )
+    monkeypatch.setattr(commands, "_lessons_folder", lambda options: tmp_path)
+    monkeypatch.delenv("JUPYTERHUB_USER", raising=False)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")
+    return started
+
+
+def vars_into(started, command, folder):
+    started.command, started.folder = command, folder
+
+
+def test_lab_serves_this_computer_alone_and_opens_the_first_lesson(jupyter, tmp_path, capsys):
+    for name in ("14_cnn.ipynb", "00_start.ipynb"):
+        (tmp_path / name).touch()
+    commands.lab(["--no-browser", "--", "--debug"])
+    assert "--ip=127.0.0.1" in jupyter.command
+    assert "--LabApp.default_url=/lab/tree/00_start.ipynb" in jupyter.command
+    assert jupyter.command[-1] == "--debug" and "--no-browser" in jupyter.command
+    assert not any("token" in word or "password" in word for word in jupyter.command)
+    assert os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)[-1] == "mine"
+    assert jupyter.folder == tmp_path
+
+
+def test_lab_switches_the_popups_off_without_touching_the_users_settings(jupyter, monkeypatch):
+    settings_utils = pytest.importorskip("jupyterlab_server.settings_utils")
+    commands.lab([])
+    overrides, error = settings_utils._get_overrides("nowhere")
+    assert not error
+    assert overrides["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
+
+
+def taken_port():
+    import socket
+
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener, listener.getsockname()[1]
+
+
+def test_a_port_in_use_is_passed_over_unless_it_was_asked_for(jupyter, monkeypatch, capsys):
+    listener, port = taken_port()
+    with listener:
+        monkeypatch.setattr(commands, "FIRST_PORT", port)
+        commands.lab([])
+        assert f"{port} is in use" in capsys.readouterr().out
+        assert f"--port={port}" not in jupyter.command
+        with pytest.raises(CourseError, match=str(port)):
+            commands.lab(["--port", str(port)])
+
+
+def test_on_a_hub_lab_only_says_where_the_lessons_are(jupyter, monkeypatch, capsys):
+    monkeypatch.setenv("JUPYTERHUB_USER", "ada")
+    assert commands.lab([]) == 0
+    assert not hasattr(jupyter, "command") and "hub" in capsys.readouterr().out
+
+
+def test_lab_knows_the_routes_of_the_lessons():
+    from course_lib import editions
+
+    for route in editions.ROUTES:
+        assert commands._lab_parser().parse_args(["--route", route]).route == route
+
+
+@pytest.fixture
+def pytest_run(monkeypatch, home):
+    """What `test` would hand to pytest; `.status` is what pytest says."""
+    run = type("run", (), {"status": 0})
+
+    def main(arguments):
+        run.arguments = arguments
+        return run.status
+
+    monkeypatch.setattr(environment, "enter", lambda argv: None)
+    monkeypatch.setattr(pytest, "main", main)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(os, "chdir", lambda folder: None)
+    monkeypatch.delenv("HYPOTHESIS_STORAGE_DIRECTORY", raising=False)
+    return run
+
+
+def test_test_runs_everything_in_the_smoke_profile(pytest_run, home, monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "full")
+    assert commands.test([]) == 0
+    words = " ".join(pytest_run.arguments)
+    assert "--nbval-lax --nbval-current-env --nbval-cell-timeout=300 --profile smoke" in words
+    assert "notebooks tests" in words
+    assert f"cache_dir={home / '.cache' / 'pytest'}" in words
+
+
+def test_test_can_be_narrowed(pytest_run):
+    here = "tests/test_environment.py::test_test_can_be_narrowed"
+    commands.test([here, "-k", "narrowed", "--device", "cpu", "--", "-x"])
+    assert str(ROOT / "tests" / "test_environment.py") + "::test_test_can_be_narrowed" in (
+        pytest_run.arguments
+    )
+    assert "notebooks" not in pytest_run.arguments and "-x" in pytest_run.arguments
+    with pytest.raises(CourseError, match="no_such"):
+        commands.test(["tests/no_such.py"])
+
+
+def test_no_tests_is_a_failure_unless_words_narrowed(pytest_run):
+    pytest_run.status = pytest.ExitCode.NO_TESTS_COLLECTED
+    assert commands.test([]) == 5
+    assert commands.test(["-k", "nothing"]) == 0
