@@ -4,7 +4,7 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from course_lib.settings import CourseError
 from course_lib.sheets import DPI, WIDTH, array, wrap
@@ -35,12 +35,16 @@ def level_lines(draw, truth, reference) -> dict[str, float]:
 def legend(ax, rank=None, **place):
     """Put the legend at the right of the axes; rank: label -> value, the highest on top."""
     entries = list(zip(*ax.get_legend_handles_labels(), strict=True))
+    if not entries:
+        return
     if rank:
         entries.sort(key=lambda entry: -rank[entry[1]])
-    if entries:
-        handles, names = zip(*entries, strict=True)
-        place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} | place
-        ax.legend(handles, [wrap(name, 150) for name in names], **place)
+    handles, names = zip(*entries, strict=True)
+    names = [wrap(name, 150) for name in names]
+    high = 70 + 17 * sum(name.count("\n") + 1 for name in names)  # pixels
+    ax.figure.set_figheight(max(ax.figure.get_figheight(), high / DPI))
+    place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} | place
+    ax.legend(handles, names, **place)
 
 
 def told(caption: str, facts: str, levels: dict) -> str:
@@ -48,16 +52,31 @@ def told(caption: str, facts: str, levels: dict) -> str:
     return " ".join(filter(None, [caption, facts, *(f"Level: {label}." for label in levels)]))
 
 
-def line(name: str, data) -> tuple[np.ndarray, np.ndarray]:
-    """Return x and y of values alone or of (steps, values)."""
-    if len(data) == 2 and np.ndim(data[0]) == 1:
-        x, y = array(data[0]), array(data[1])
+def line(name: str, data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return x, y and spread (or None) of values, (steps, values) or (steps, values, spreads)."""
+    if len(data) in (2, 3) and np.ndim(data[0]) == 1:
+        x, y, *rest = (array(part) for part in data)
+        spread = rest[0] if rest else None
     else:
-        y = array(data)
+        y, spread = array(data), None
         x = np.arange(len(y))
     if not len(y):
         raise CourseError(f"There are no values of {name!r} to draw yet.")
-    return x, y
+    return x, y, spread
+
+
+def logarithmic(axis):
+    """Give an axis a logarithmic scale with plain numbers at 1, 2, 5, 10, ..."""
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
+
+
+def whole_ticks(ax):
+    """Put the x axis's ticks at whole numbers if every x that is drawn is one."""
+    if all(np.array_equal(line.get_xdata(), np.round(line.get_xdata())) for line in ax.lines):
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def smoothed(y: np.ndarray, window: int) -> np.ndarray:
@@ -87,10 +106,10 @@ def name_cells(ax, ticks):
 
 
 def write_cells(ax, matrix: np.ndarray, image):
-    """Write the numbers into the cells, white on dark."""
+    """Write the numbers into the cells, black or white, whichever has more contrast (WCAG 2)."""
     whole = np.array_equal(matrix, np.round(matrix))
     for (row, column), value in np.ndenumerate(matrix):
-        red, green, blue, _ = image.cmap(image.norm(value))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        text, colour = f"{value:.{0 if whole else 2}f}", "white" if dark else "black"
-        ax.text(column, row, text, size=9, ha="center", va="center", color=colour)
+        colour = np.array(image.cmap(image.norm(value))[:3])
+        light = colour**2.2 @ [0.2126, 0.7152, 0.0722] > 0.18
+        text, ink = f"{value:.{0 if whole else 2}f}", "black" if light else "white"
+        ax.text(column, row, text, size=9, ha="center", va="center", color=ink)

@@ -21,7 +21,7 @@ def _parse(parser: argparse.ArgumentParser, argv: list[str]):
 
 def _lab_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="course_lib lab",
+        prog="python3 -m course_lib lab",
         description="Open the lessons in JupyterLab. Your notebooks lie in work/. One that you "
         "have changed is never overwritten: a new edition of it is laid beside it.",
         epilog="Ctrl-C, twice, stops JupyterLab. What follows -- is passed on to it.",
@@ -93,7 +93,7 @@ def _jupyterlab(folder: Path, port: int, no_browser: bool) -> list[str]:
 
 def _test_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="course_lib test",
+        prog="python3 -m course_lib test",
         description="Run the tests of the library and of the checks, and every lesson from top to "
         "bottom: some minutes on two cores.",
         epilog="What follows -- is passed on to pytest, as in: test -k vae -- -x --durations=10",

@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import os
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +28,7 @@ CLASSES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Images uint8 (N, C, H, W) in 0..255, with labels int64 (N,) or None.
 
@@ -77,7 +76,7 @@ class Dataset:
 def to_float(images: torch.Tensor, range=(0, 1)) -> torch.Tensor:
     """Map uint8 images of any shape to float32: 0 -> range[0], 255 -> range[1], linearly."""
     low, high = range
-    return images.to(torch.float32).div_(255).mul_(high - low).add_(low)
+    return (images / 255).mul_(high - low).add_(low)
 
 
 def batches(
@@ -174,9 +173,8 @@ def _strokes(split: str, size: int | None, seed: int) -> Dataset:
     from course_lib import strokes
 
     drawn, labels, factors = strokes.load(split, size, seed)
-    return Dataset(
-        "strokes", split, drawn, labels, DIGITS, factors, "drawn by the course", "CC0 1.0"
-    )
+    facts = dict(sorted(factors.items())), "drawn by the course", "CC0 1.0"
+    return Dataset("strokes", split, drawn, labels, DIGITS, *facts)
 
 
 def _real(name: str, split: str) -> Dataset:
@@ -246,9 +244,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python3 -m course_lib data",
         description="List the data sets with size, licence and state, or fetch and verify some.",
-        epilog=f"Files are looked for in {settings.data_dir()}{os.sep}NAME, then in "
-        "COURSE_DATA_MIRROR (a folder or address laid out as NAME/FILE), then on the net. "
-        "Each is checked against data/checksums.json. Ctrl-C leaves nothing half-written.",
+        epilog="Files are looked for in data/NAME, then in COURSE_DATA_MIRROR (a folder or address "
+        "laid out as NAME/FILE), then on the net. Each is checked against data/checksums.json. "
+        "Ctrl-C leaves nothing half-written. More in data/README.md.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     names = parser.parse_args(argv).names

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class Finding(NamedTuple):
 def main(argv: list[str] | None = None) -> int:
     """Look at everything, print a line for each finding; return 1 if one of them is bad."""
     parser = argparse.ArgumentParser(
-        prog="course_lib doctor",
+        prog="python3 -m course_lib doctor",
         description="Check Python, packages, settings, disk, memory, processors, the device that "
         "trains (against the CPU), the data that lies here and JupyterLab's port.",
         epilog=f"{GOOD} good, {BAD} to be mended (exit status 1), {NOTE} for your information.",
@@ -58,83 +58,84 @@ def _no_environment() -> str:
 def findings(problem: str = "") -> Iterator[Finding]:
     """Yield what every check finds. problem: why the packages cannot be had, if so."""
     for look in (python, choices, disk, port):
-        yield from _guarded(look)
+        yield from _named(look)
     if problem:
         yield Finding(BAD, "packages", problem)
         return
     for look in (packages, memory, cores, devices, data):
-        yield from _guarded(look)
+        yield from _named(look)
 
 
-def _guarded(look) -> Iterator[Finding]:
-    """Yield what a check finds; a check that breaks is a finding too."""
+def _named(look: Callable[[], Iterator[tuple[str, str]]]) -> Iterator[Finding]:
+    """Yield the marks and texts of a check under its name; if it breaks, that is a finding too."""
     try:
-        yield from look()
+        for mark, text in look():
+            yield Finding(mark, look.__name__, text)
     except CourseError as error:
         yield Finding(BAD, look.__name__, str(error))
     except Exception as error:
         yield Finding(BAD, look.__name__, f"{type(error).__name__}: {error}")
 
 
-def python() -> Iterator[Finding]:
+def python() -> Iterator[tuple[str, str]]:
     """Name the Python that runs."""
     version = ".".join(str(number) for number in sys.version_info[:3])
-    yield Finding(GOOD, "python", f"{version}, {sys.executable}")
+    yield GOOD, f"{version}, {sys.executable}"
 
 
-def choices() -> Iterator[Finding]:
+def choices() -> Iterator[tuple[str, str]]:
     """Name profile, data and folder; a value that the course does not know is bad."""
     chosen = f"profile {settings.profile_name()}, data {settings.data_name()}"
-    yield Finding(GOOD, "settings", f"{chosen}, files under {settings.home()}")
+    yield GOOD, f"{chosen}, files under {settings.home()}"
 
 
-def disk() -> Iterator[Finding]:
+def disk() -> Iterator[tuple[str, str]]:
     """Write a file under COURSE_HOME and look how much room is left."""
     home = settings.home()
     with suppress(OSError):
         home.mkdir(parents=True, exist_ok=True)
     if not (home.is_dir() and settings.is_writable(home)):
         text = f"cannot write to {home}: set COURSE_HOME to a folder that you can write to"
-        yield Finding(BAD, "disk", text)
+        yield BAD, text
         return
     free = shutil.disk_usage(home).free / 1e9
     if free < GIGABYTES_OF_DISK:
         advice = f"free {GIGABYTES_OF_DISK} GB, or set COURSE_HOME to a folder on another disk"
-        yield Finding(BAD, "disk", f"{free:.1f} GB free: {advice}")
+        yield BAD, f"{free:.1f} GB free: {advice}"
     else:
-        yield Finding(GOOD, "disk", f"{free:.1f} GB free")
+        yield GOOD, f"{free:.1f} GB free"
 
 
-def port() -> Iterator[Finding]:
+def port() -> Iterator[tuple[str, str]]:
     """Look whether JupyterLab's usual port is free."""
     first = commands.FIRST_PORT
     free = environment.free_port(first, first + commands.PORTS - 1)
     if free is None:
-        yield Finding(BAD, "port", f"none is free from {first} on: use lab --port N")
+        yield BAD, f"none is free from {first} on: use lab --port N"
     elif free != first:
-        yield Finding(NOTE, "port", f"{first} is in use, lab will take {free}")
+        yield NOTE, f"{first} is in use, lab will take {free}"
     else:
-        yield Finding(GOOD, "port", f"{first} is free")
+        yield GOOD, f"{first} is free"
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[tuple[str, str]]:
     """Compare the packages of this Python with pyproject.toml's ranges."""
     lacking = environment.unmet()
     for package in lacking:
-        yield Finding(BAD, "packages", f"{package}: install a version in that range")
+        yield BAD, f"{package}: install a version in that range"
     if not lacking:
         torch, count = environment.installed("torch"), len(environment.requirements())
-        yield Finding(GOOD, "packages", f"{count} as pyproject.toml wants them, torch is {torch}")
+        yield GOOD, f"{count} as pyproject.toml wants them, torch is {torch}"
 
 
-def memory() -> Iterator[Finding]:
+def memory() -> Iterator[tuple[str, str]]:
     """Compare the memory that is free with what a lesson needs."""
     free = free_memory() / 1e9
     if free < GIGABYTES_OF_MEMORY:
         advice = f"close other programs, a lesson needs up to {GIGABYTES_OF_MEMORY} GB"
-        yield Finding(BAD, "memory", f"{free:.1f} GB free: {advice}")
+        yield BAD, f"{free:.1f} GB free: {advice}"
     else:
-        yield Finding(GOOD, "memory", f"{free:.1f} GB free")
+        yield GOOD, f"{free:.1f} GB free"
 
 
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -146,26 +147,29 @@ def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
         (cgroup, "memory.max", "memory.current"),
         (cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
-        with suppress(OSError, ValueError, TypeError):  # no such cgroup, or no limit
-            room = int((folder / limit).read_text()) - int((folder / used).read_text())
-            cached = re.search(r"inactive_file (\d+)", (folder / "memory.stat").read_text())
-            free = min(free, room + int(cached[1]))
+        with suppress(OSError, TypeError):  # no such cgroup, or no limit
+            cached = _number(folder / "memory.stat", "inactive_file ")
+            free = min(free, _number(folder / limit) - _number(folder / used) + cached)
     return free
 
 
-def cores() -> Iterator[Finding]:
+def _number(path: Path, before: str = "") -> int:
+    return int(re.search(rf"{before}(\d+)", path.read_text(encoding="utf-8"))[1])
+
+
+def cores() -> Iterator[tuple[str, str]]:
     """Count the processors that training will use: affinity and the container's quota count."""
     from course_lib import device
 
     used = device.set_threads()
     text = f"{used} for training, of {os.cpu_count()}"
     if used == 1:
-        yield Finding(NOTE, "cores", f"{text}: the minutes that lessons name are for two")
+        yield NOTE, f"{text}: the minutes that lessons name are for two"
     else:
-        yield Finding(GOOD, "cores", text)
+        yield GOOD, text
 
 
-def devices() -> Iterator[Finding]:
+def devices() -> Iterator[tuple[str, str]]:
     """Compute the layers of the lessons on every device, forward and backward."""
     import torch
 
@@ -175,20 +179,20 @@ def devices() -> Iterator[Finding]:
     for name in ("cpu", *(gpu for gpu in gpus if gpus[gpu])):
         if wrong := device.self_test(name):
             advice = "install torch anew" if name == "cpu" else "set COURSE_DEVICE=cpu"
-            yield Finding(BAD, "device", f"{name} computes {', '.join(wrong)} wrongly: {advice}")
+            yield BAD, f"{name} computes {', '.join(wrong)} wrongly: {advice}"
         else:
-            yield Finding(GOOD, "device", f"computes rightly: {device.describe(name)}")
+            yield GOOD, f"computes rightly: {device.describe(name)}"
     if installer.has_nvidia() and not gpus["cuda"]:
         text = "there is an NVIDIA driver, but this torch cannot use it"
-        yield Finding(NOTE, "device", f"{text}: see https://pytorch.org/get-started/locally")
+        yield NOTE, f"{text}: see https://pytorch.org/get-started/locally"
     device.pick_device()  # raises CourseError if COURSE_DEVICE is not there
 
 
-def data() -> Iterator[Finding]:
+def data() -> Iterator[tuple[str, str]]:
     """Verify the data sets that lie here."""
     from course_lib import datasets
 
     marks = {"ready": GOOD, "damaged": BAD}
     for row in datasets.status():
         text = f"{row.name}: {row.state}{row.hint and ', '}{row.hint}"
-        yield Finding(marks.get(row.state, NOTE), "data", text)
+        yield marks.get(row.state, NOTE), text

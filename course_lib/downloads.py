@@ -24,8 +24,8 @@ CONNECT_SECONDS = 5
 STALL_SECONDS = 15
 SLOWEST = 2_000  # bytes per second; a transfer that stays below it for STALL_SECONDS is given up
 CHUNK = 4096
-CIFAR_RECORD = 1 + 3 * 32 * 32
-CIFAR_BYTES = 10_000 * CIFAR_RECORD
+CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes of an image: its label, then red, green, blue
+CIFAR_BATCH = 10_000  # images in a file
 
 
 class _Refused(Exception):
@@ -156,12 +156,13 @@ def _read_idx(path: Path, dimensions: int) -> torch.Tensor:
 def _read_cifar10(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor]:
     names = [f"data_batch_{k}.bin" for k in range(1, 6)] if split == "train" else ["test_batch.bin"]
     wanted = {f"cifar-10-batches-bin/{name}": b"" for name in names}
+    size = CIFAR_BATCH * CIFAR_RECORD
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
-                if member.name in wanted and member.isfile() and member.size == CIFAR_BYTES:
+                if member.name in wanted and member.isfile() and member.size == size:
                     wanted[member.name] = archive.extractfile(member).read()
-        return parse_cifar10(b"".join(wanted[name] for name in wanted), 10_000 * len(names))
+        return parse_cifar10(b"".join(wanted.values()), CIFAR_BATCH * len(names))
     except (OSError, EOFError, zlib.error, tarfile.TarError, CourseError) as error:
         raise CourseError(f"{path} cannot be read: {error}.") from error
 
@@ -221,12 +222,12 @@ class _Sink:
         self._notice_crawling()
 
     def _notice_crawling(self):
-        seconds = time.monotonic() - self.since
-        if seconds < STALL_SECONDS:
+        now = time.monotonic()
+        if now - self.since < STALL_SECONDS:
             return
-        if self.written - self.mark < SLOWEST * seconds:
+        if self.written - self.mark < SLOWEST * (now - self.since):
             raise _Refused(f"comes with less than {SLOWEST:,} bytes per second")
-        self.mark, self.since = self.written, time.monotonic()
+        self.mark, self.since = self.written, now
 
     def flush(self):
         self.file.flush()

@@ -82,7 +82,7 @@ def enter(argv: list[str]):
     if wrong := defect():
         from course_lib import installer
 
-        installer.set_up(wrong)
+        installer.set_up(wrong, lacking)
     elif inside:
         raise CourseError(f"{folder()} lacks {', '.join(lacking)}: delete it, then try again.")
     link()

@@ -31,7 +31,11 @@ def execute(nb, folder: Path, *, root: Path = ROOT, report=lambda text: None, **
     from nbformat.v4 import new_code_cell
 
     resources = {"metadata": {"path": str(folder)}}
-    settings = {"record_timing": False, "store_widget_state": False}
+    settings = {
+        "record_timing": False,
+        "store_widget_state": False,
+        "shutdown_kernel": "immediate",
+    }
     client = NotebookClient(nb, resources=resources, **settings)
     client.create_kernel_manager().kernel_spec_manager = _this_python()
     python_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from course_lib.settings import CourseError
 
@@ -38,7 +38,7 @@ def open_picture(source, *, max_pixels: int = 40_000_000) -> torch.Tensor:
 
 def _open(file, name: str, max_pixels: int) -> torch.Tensor:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore")  # Pillow warns of every oddity; what matters is raised
         try:
             Image.init()
             picture = Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
@@ -46,10 +46,10 @@ def _open(file, name: str, max_pixels: int) -> torch.Tensor:
             raise _too_large(name, max_pixels) from error
         except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
             raise CourseError(_no_picture(file, name)) from error
-    with picture:
-        if picture.width * picture.height > max_pixels:
-            raise _too_large(name, max_pixels, f" ({picture.width} x {picture.height})")
-        return _decode(picture, name)
+        with picture:
+            if picture.width * picture.height > max_pixels:
+                raise _too_large(name, max_pixels, f" ({picture.width} x {picture.height})")
+            return _decode(picture, name)
 
 
 def _too_large(name: str, max_pixels: int, size: str = "") -> CourseError:
@@ -267,3 +267,19 @@ def _centre(digit: np.ndarray) -> np.ndarray:
     top, left = corner
     field[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
     return field
+
+
+def example_photo(digit: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
+    """Return a made-up photograph of a digit, uint8 (3, 480, 360): a pen on badly lit paper.
+
+    digit: uint8 (1, 28, 28), light on dark like MNIST. For trying digit_from_photo without a pen.
+    """
+    ink = torch.zeros(480, 360)
+    large = avg_pool2d(resize(digit.to(torch.float32) / 255, 224, 224), 9, 1, 4)
+    ink[130:354, 70:294] = torch.sigmoid(12 * (large[0] - 0.5))
+    y, x = torch.linspace(0, 1, 480)[:, None], torch.linspace(0, 1, 360)
+    light = (0.95 - 0.25 * x - 0.15 * y) * (1 - 0.3 * torch.sigmoid(30 * (y - 0.4 - 0.3 * x)))
+    pen = torch.tensor([0.9, 0.85, 0.6])[:, None, None]
+    noise = torch.randn(3, 480, 360, generator=torch.Generator().manual_seed(seed))
+    photo = light * (1 - pen * ink) + 0.01 * noise
+    return (255 * photo.clamp(0, 1)).round().to(torch.uint8)

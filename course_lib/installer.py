@@ -28,9 +28,10 @@ GIGABYTES, GIGABYTES_WITH_CUDA = 3, 10  # of disk for the environment and pip's 
 ELSEWHERE = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")  # would not install into .venv
 
 
-def set_up(why: str):
-    """Make or repair `.venv` and show how it goes; `why` says what is wrong with it.
+def set_up(why: str, lacking: list[str]):
+    """Make or repair `.venv` and show how it goes.
 
+    why: what is wrong with it. lacking: the requirements that the Python running here lacks.
     Raises CourseError, one sentence, if this computer, its disk or its network do not allow it.
     """
     if reason := unsupported():
@@ -38,6 +39,8 @@ def set_up(why: str):
     start = time.monotonic()
     again = environment.unfinished().exists()
     with _alone():
+        if len(lacking) < len(environment.requirements()):
+            _say(f"This Python lacks {', '.join(lacking)}, so the course uses one of its own.")
         _say(f"Setting up the course in {environment.folder()} ({why}).")
         _say(f"Needs about {_gigabytes()} GB and some minutes, once.")
         try:
@@ -125,7 +128,9 @@ def _make():
     place, links = environment.folder(), os.name != "nt"
     try:
         venv.create(place, clear=True, symlinks=links, with_pip=True, prompt="course")
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+    except subprocess.CalledProcessError as error:  # of pip, which installs itself
+        raise CourseError(explain((error.output or b"").decode("utf-8", "replace"))) from error
+    except (OSError, ValueError) as error:
         raise _not_written(error) from error
 
 

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import logging
 import platform
 import sys
 from contextlib import contextmanager
@@ -212,6 +213,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        logging.getLogger("asyncio").disabled = True  # it would report the cell that was cut off
         print("\nStopped; the lesson is as it was.", file=sys.stderr)
         return 130
     return 0

@@ -9,7 +9,6 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from course_lib import charts, sheets
 from course_lib.display import show
@@ -92,32 +91,34 @@ def curves(
 ) -> Figure:
     """Draw one line per name; the legend stands in the order of the lines' ends.
 
-    lines: name -> values, or (steps, values) as run.history has them; smooth: how many values a
-    centred mean takes in (the values themselves stay visible, pale); log: logarithmic y axis.
-    truth: a number; reference: name -> number; both are drawn as level lines.
+    lines: name -> values, or (steps, values) as run.history has them, or (steps, values, spreads);
+    smooth: how many values a centred mean takes in (the values themselves stay visible, pale).
+    log: True for a logarithmic y axis, "x" for a logarithmic x axis. truth: a number; reference:
+    name -> number; both are drawn as level lines.
     """
     fig, ax = charts.axes(xlabel, ylabel, caption)
     ends, facts = {}, []
     if log:
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("")
+        charts.logarithmic(ax.xaxis if log == "x" else ax.yaxis)
     for (name, data), look in zip(lines.items(), cycle(zip(COLOURS, DASHES, MARKERS, strict=True))):
-        x, y = charts.line(name, data)
+        x, y, spread = charts.line(name, data)
         mean = charts.smoothed(y, smooth)
         if smooth > 1:
             ax.plot(x, y, color=look[0], alpha=0.25, linewidth=1)
         marker = look[2] if len(x) <= FEW else None
         ax.plot(x, mean, color=look[0], linestyle=look[1], marker=marker, label=name)
+        if spread is not None:
+            ax.errorbar(x, mean, yerr=spread, fmt="none", ecolor=look[0], capsize=3)
         ends[name] = np.nan_to_num(mean[-1])
         facts.append(
             f"{name}: from {y[0]:.3g} to {y[-1]:.3g} over {len(y)} values, "
             f"lowest {y.min():.3g}, highest {y.max():.3g}."
         )
+    if log != "x":
+        charts.whole_ticks(ax)
     levels = charts.level_lines(ax.axhline, truth, reference)
     charts.legend(ax, ends | levels)
-    kind = f"{ylabel} over {xlabel}{', logarithmic' * log}."
+    kind = f"{ylabel} over {xlabel}{', logarithmic' * bool(log)}."
     return show(fig, alt or charts.told(caption, " ".join([kind, *facts]), levels))
 
 

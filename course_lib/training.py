@@ -268,7 +268,7 @@ def _require_fit(path, tensors: dict, model):
     """Raise CourseError that names the first layer in which file and model differ."""
     own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     saved = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in own | saved:
+    for name in [*own, *sorted(saved)]:
         here, there = own.get(name, "missing"), saved.get(name, "missing")
         if here != there:
             raise settings.CourseError(

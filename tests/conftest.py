@@ -47,9 +47,10 @@ area = checks.toy.area(area)
 # ## Where are we?
 
 # %%
+import os
 from pathlib import Path
 
-print("profile", __import__("os").environ["COURSE_PROFILE"])
+print("profile", os.environ["COURSE_PROFILE"], os.environ.get("COURSE_DATA"), flush=True)
 print("here", Path.cwd(), Path.home())
 
 # %% tags=["export", "exercise", "deeper"]

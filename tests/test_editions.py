@@ -75,6 +75,8 @@ def test_hints_may_stand_above_the_exercise():
     kinds = [cell.id if cell.cell_type == "code" else cell.source[:5] for cell in nb.cells]
     solution = "<deta"
     assert kinds == ["why 1", "e1", "c1", solution, "m1", "why 2", "e2", "c2", solution, "m2"]
+    assert editions.hints_of(task(1)[1:] + task(2), 0) is None  # those below are the next one's
+    assert editions.hints_of(task(1)[1:] + task(2)[:1], 0) == 3
 
 
 def test_solutions_can_be_left_out_and_solution_cells_never_stay(course):
@@ -200,8 +202,11 @@ def test_without_a_manifest_every_file_is_the_learners(folder, broken):
 def test_a_file_that_cannot_be_read_is_the_learners(folder, content):
     (folder / "10_toy.ipynb").write_bytes(content)
     editions.hand_out(folder, edition("second"))
+    (folder / ".handed_out.json").unlink()
+    editions.hand_out(folder, edition("third"))
     assert (folder / "10_toy.ipynb").read_bytes() == content
     assert code(folder / "10_toy.new.ipynb") == "second"
+    assert code(folder / "10_toy.new2.ipynb") == "third"
 
 
 def test_a_missing_notebook_is_made_again(folder):

@@ -38,6 +38,7 @@ PROVIDED = {  # module that is imported -> package, where the names differ
     "PIL": "pillow",
     "jupyter_client": "nbclient",
     "packaging": "pytest",
+    "requests": "pooch",
     "skimage": "scikit-image",
     "traitlets": "ipywidgets",
     "yaml": "PyYAML",
@@ -59,7 +60,8 @@ def write_wheel(folder: Path, version: str):
 
 
 def write_pins(root: Path, pin: str):
-    (root / "environment.yml").write_text(f"dependencies:\n  - pip:\n    - {pin}\n", encoding="utf-8")
+    text = f"dependencies:\n  - pip:\n    - {pin}\n"
+    (root / "environment.yml").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
@@ -85,7 +87,8 @@ def run_stub(root: Path, *argv: str, **variables: str) -> subprocess.CompletedPr
     """Run a command of the stub course with this Python's base, in another folder."""
     away = root.parent / "elsewhere"
     away.mkdir(exist_ok=True)
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "COURSE_", "PYTHON"))}
+    ours = ("PIP_", "COURSE_", "PYTHON")
+    environ = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
     environ |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": (root / "wheels").as_uri()}
     environ |= {"PIP_CONFIG_FILE": os.devnull, **variables}
     base = getattr(sys, "_base_executable", sys.executable)
@@ -106,30 +109,27 @@ def test_a_bare_python_sets_up_uses_and_repairs_the_environment(stub_course):
     assert "there is none yet" in first.stderr
     assert not (root / ".venv-unfinished").exists()
 
-    start = time.perf_counter()
+    before = os.times()
     second = run_stub(root, "bench")
     assert second.returncode == 7 and second.stderr == ""
-    assert time.perf_counter() - start < 2
+    assert os.times().children_user - before.children_user < 2  # seconds, of the processor
 
     write_pins(root, "stub==1.5")
     assert json.loads(run_stub(root, "bench").stdout)["stub"] == "1.5"
 
-    (root / ".venv-unfinished").touch()
+    write_pins(root, "stub==1.9")
+    failed = run_stub(root, "bench")
+    assert failed.returncode == 1 and failed.stdout == "" and "Traceback" not in failed.stderr
+    sentence = failed.stderr.strip().splitlines()[-1]
+    assert "stub==1.9" in sentence and "PIP_" in sentence
+    assert (root / ".venv-unfinished").exists()
+
+    write_pins(root, "stub==1.5")
     (root / ".venv" / "left behind").touch()
     again = run_stub(root, "bench")
     assert again.returncode == 7 and "cut short" in again.stderr
     assert not (root / ".venv" / "left behind").exists()
     assert not (root / ".venv-unfinished").exists()
-
-
-def test_a_failed_installation_is_one_sentence_and_is_tried_again(stub_course):
-    write_pins(stub_course, "stub==1.9")
-    failed = run_stub(stub_course, "bench")
-    assert failed.returncode == 1 and failed.stdout == ""
-    assert "Traceback" not in failed.stderr
-    last = failed.stderr.strip().splitlines()[-1]
-    assert "stub==1.9" in last and "PIP_" in last
-    assert (stub_course / ".venv-unfinished").exists()
 
 
 @pytest.fixture
@@ -143,7 +143,8 @@ def fake_environment(home: Path, version: str = environment.THIS_PYTHON):
     """Lay out what the set-up leaves behind, without any package's code."""
     for package in ["pip==1", *environment.pins()]:
         name, number = package.split("==")
-        facts = environment.site() / f"{canonicalize_name(name).replace('-', '_')}-{number}.dist-info"
+        stem = canonicalize_name(name).replace("-", "_")
+        facts = environment.site() / f"{stem}-{number}.dist-info"
         facts.mkdir(parents=True)
         text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n"
         (facts / "METADATA").write_text(text, encoding="utf-8")
@@ -159,6 +160,10 @@ def test_a_whole_environment_has_no_defect(home):
     assert environment.defect() == ""
 
 
+def lose(package: str):
+    next(environment.site().glob(f"{package}-*")).rename(environment.site() / "lost")
+
+
 @pytest.mark.parametrize(
     "spoil, words",
     [
@@ -166,8 +171,8 @@ def test_a_whole_environment_has_no_defect(home):
         (lambda: environment.python().unlink(), "broken"),
         (lambda: environment.pins_file().unlink(), "pinned versions"),
         (lambda: environment.pins_file().write_text("torch==1.0"), "pinned versions"),
-        (lambda: next(environment.site().glob("numpy-*")).rename(environment.site() / "x"), "numpy"),
-        (lambda: next(environment.site().glob("pip-*")).rename(environment.site() / "x"), "broken"),
+        (lambda: lose("numpy"), "numpy"),
+        (lambda: lose("pip"), "broken"),
     ],
 )
 def test_each_defect_is_seen(home, spoil, words):
@@ -191,15 +196,16 @@ def test_ctrl_c_leaves_the_mark_and_says_so_in_a_line(home, monkeypatch, capfd):
 
     monkeypatch.setattr(installer, "_make", interrupted)
     with pytest.raises(SystemExit) as stop:
-        installer.set_up("there is none yet")
+        installer.set_up("there is none yet", ["torch>=2.6"])
     assert stop.value.code == 130
-    assert "stopped" in capfd.readouterr().err.splitlines()[-1]
+    said = capfd.readouterr().err.splitlines()
+    assert "lacks torch>=2.6" in said[0] and "stopped" in said[-1]
     assert environment.unfinished().exists()
 
 
 def test_two_set_ups_at_once_do_not_meet(home):
     with installer._alone(), pytest.raises(CourseError, match="Another command"):
-        installer.set_up("")
+        installer.set_up("", [])
     assert not environment.unfinished().exists()
 
 
@@ -207,21 +213,21 @@ def test_too_little_disk_is_said_before_anything_is_made(home, monkeypatch):
     usage = type("usage", (), {"free": 10**8})
     monkeypatch.setattr(installer.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(CourseError, match="GB of disk"):
-        installer.set_up("")
+        installer.set_up("", [])
     assert not environment.folder().exists()
 
 
 def test_a_python_without_ensurepip_gets_one_sentence(home, monkeypatch):
     monkeypatch.setattr(installer.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(CourseError, match="python3-venv"):
-        installer.set_up("")
+        installer.set_up("", [])
 
 
 def test_a_home_that_is_a_file_gets_one_sentence(home, monkeypatch):
     (home / "file").touch()
     monkeypatch.setenv("COURSE_HOME", str(home / "file"))
     with pytest.raises(CourseError, match="COURSE_HOME"):
-        installer.set_up("")
+        installer.set_up("", [])
 
 
 @pytest.mark.parametrize(
@@ -254,7 +260,7 @@ def index(monkeypatch):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.seconds, server.asked, server.wake = 0, [], threading.Event()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     server.url = f"http://127.0.0.1:{server.server_port}/whl/cpu"
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     lines = [f"--extra-index-url {server.url}", "torch==2.13.0", "-e ."]
@@ -337,7 +343,7 @@ def test_python_bounds_agree():
 
 
 def test_every_import_is_declared():
-    own = {"course_lib", "tests", "_tkinter"}
+    own = {"course_lib", "tests"}
     folders = [ROOT / "course_lib", ROOT / "tests", ROOT / "notebooks" / "src"]
     undeclared = {}
     for path in (path for folder in folders for path in folder.rglob("*.py")):
@@ -353,14 +359,11 @@ def test_every_import_is_declared():
 
 @pytest.mark.parametrize("module, package", PROVIDED.items())
 def test_modules_come_with_the_package_named_for_them(module, package):
-    """Walk the dependencies of each package: what PROVIDED says must be so."""
     owners = {canonicalize_name(name) for name in metadata.packages_distributions()[module]}
-    seen, todo = set(), [canonicalize_name(package)]
-    while todo and not owners & seen:
-        seen.add(todo.pop())
-        for line in metadata.requires(sorted(seen)[0] if len(seen) == 1 else max(seen)) or []:
-            todo.append(canonicalize_name(Requirement(line).name))
-    assert owners & {*seen, *todo}
+    brought = {canonicalize_name(package)}
+    for line in metadata.requires(package) or []:
+        brought.add(canonicalize_name(Requirement(line).name))
+    assert owners & brought
 
 
 # Ranges
@@ -420,7 +423,7 @@ def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as end:
         __main__.main([command, "--help"])
     assert end.value.code == 0
-    assert "usage: course_lib " + command in capsys.readouterr().out
+    assert re.match(rf"usage: .*course_lib {command} ", capsys.readouterr().out)
 
 
 def test_an_unknown_command_is_named(capsys):

@@ -117,6 +117,7 @@ def test_a_broken_cell_is_named(tmp_path, broken):
 
 
 def test_export_resolves_imports_and_drops_markers(course):
+    pytest.importorskip("ruff")
     assert lessons.export(course) == EXPORTED
     assert lessons.built_path(course).read_text(encoding="utf-8") == EXPORTED
 
@@ -160,7 +161,7 @@ def test_build_stores_a_clean_executed_notebook(course):
     nbformat.validate(nb)
     assert [cell.execution_count for cell in editions.code_cells(nb)] == list(range(1, 8))
     said = outputs(nb)
-    assert "✓ area: right" in said and "profile standard" in said
+    assert "✓ area: right" in said and "profile standard strokes\\nhere" in said
     assert "noise" not in said and "widget" not in said
     assert "here ./notebooks ~" in said and "tmp" not in said
     assert editions.code_cells(nb)[-1].outputs[0].metadata == {"image/png": {"alt": "a ring"}}
@@ -194,8 +195,8 @@ def test_markdown_alone_is_updated_without_executing(course, no_kernel):
 def test_a_new_tag_is_updated_without_executing(course, no_kernel):
     change(
         course,
-        "# %%\nfrom pathlib import Path\n",
-        '# %% tags=["deeper"]\nfrom pathlib import Path\n',
+        "# %%\nimport os\n",
+        '# %% tags=["deeper"]\nimport os\n',
     )
     assert lessons.stale(course) == "its text has changed"
     lessons.build(course)
@@ -212,6 +213,12 @@ def test_changed_code_is_executed(course):
 def test_an_edited_notebook_or_module_is_stale(course):
     notebook, module = lessons.notebook_path(course), lessons.built_path(course)
     original = notebook.read_text(encoding="utf-8")
+    text = course.read_text(encoding="utf-8")
+    change(course, "math.pi * squared", "3 * squared")
+    change(notebook, "math.pi * squared", "3 * squared")
+    assert lessons.stale(course) == "its code has changed"
+    write(course, text)
+    write(notebook, original)
     change(notebook, "return math.pi * squared", "return math.pi * squared ")
     assert lessons.stale(course) == "its code has changed"
     write(notebook, original[: len(original) // 2])
@@ -343,7 +350,7 @@ def test_ctrl_c_leaves_everything_as_it_was(course):
     while not started.exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=500)
     started.unlink(missing_ok=True)
     assert process.returncode == 130, err
     assert "Stopped" in err and "Traceback" not in err

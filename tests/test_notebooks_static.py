@@ -198,6 +198,7 @@ def test_committed_notebook(path, rule):
 
 @pytest.mark.parametrize("source", lessons.sources(), ids=lambda source: source.stem)
 def test_notebook_and_module_follow_from_the_source(source):
+    pytest.importorskip("ruff")  # formats the module
     assert lessons.stale(source) == "", f"python3 -m course_lib build {source.name[:2]}"
 
 

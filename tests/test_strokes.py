@@ -119,7 +119,7 @@ def test_letter_forms_of_a_digit_look_different():
         n = len(FORMS[digit])
         digits = strokes.draw({"digit": [digit] * n, "form": torch.arange(n), "wobble": 0.2})
         pixels = digits.flatten(1).double()
-        assert (torch.pdist(pixels) > 1000).all(), digit
+        assert (torch.pdist(pixels) > 400).all(), digit
 
 
 def test_sampled_factors_stay_in_their_ranges(drawn):
@@ -135,12 +135,13 @@ def test_digits_fill_the_box_and_their_mass_is_centred(drawn):
     images, _ = drawn
     ink = images[:, 0] > 127
     longer = torch.maximum(ink.any(1).sum(1), ink.any(2).sum(1))
-    assert (longer >= 18).all() and (longer <= 21).all()
+    assert (longer >= 18).all() and (longer <= 20).all()
     x, y, *_ = moments(images)
-    assert (x - 14).abs().amax() < 1.0 and (y - 14).abs().amax() < 1.0
+    off = torch.maximum((x - 14).abs(), (y - 14).abs())
+    assert (off <= 0.51).double().mean() > 0.995 and off.amax() < 1.5
     assert abs(x.mean() - 14) < 0.1 and abs(y.mean() - 14) < 0.1
-    edge = torch.cat([images[..., 0], images[..., -1], images[:, :, 0], images[:, :, -1]])
-    assert edge.amax() < 128
+    border = torch.stack([ink[:, 0], ink[:, -1], ink[:, :, 0], ink[:, :, -1]])
+    assert border.any(2).any(0).double().mean() < 0.005
 
 
 def test_ink_is_soft_and_full(drawn):
@@ -184,7 +185,7 @@ def test_width_wobble_and_pressure_do_what_they_say():
     assert spread[0] < spread[1] < spread[2]
     even, uneven = (
         one_hand(1, pressure=p, wobble=0.0, roughness=0.0)[:, 0].double().sum(2)[:, 7:21].std(1)
-        for p in (0.0, 0.4)
+        for p in (0.0, 0.3)
     )
     assert uneven.mean() > 2 * even.mean()
 

@@ -49,3 +49,11 @@ def check(path: str):
         return run
 
     return decorate
+
+
+def __getattr__(lesson: str):
+    """Import `checks.<lesson>` when it is first used."""
+    try:
+        return importlib.import_module(f"{__name__}.{lesson}")
+    except ModuleNotFoundError:
+        raise AttributeError(f"there are no checks for {lesson!r}") from None
