@@ -52,7 +52,7 @@ def lab(argv: list[str]) -> int:
     print(f"Lessons: {folder}")
     if os.environ.get("JUPYTERHUB_USER"):
         print("On a hub: open this folder in the JupyterLab that you are in.")
-        print(f"If `import course_lib` fails there: pip install -e '{ROOT}'")
+        print(f"If `import course_lib` fails there, the hub needs: pip install -e '{ROOT}'")
         return 0
     command = _jupyterlab(folder, _port(options.port), options.no_browser)
     layers = [str(JUPYTER_SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH")]
@@ -72,7 +72,7 @@ def _port(wanted: int | None) -> int:
     first, last = (wanted, wanted) if wanted else (FIRST_PORT, FIRST_PORT + PORTS - 1)
     port = environment.free_port(first, last)
     if port is None:
-        raise CourseError(f"Port {last} cannot be used: it is taken; choose another with --port.")
+        raise CourseError(f"Port {last} cannot be used; choose another with --port.")
     if port != first:
         print(f"Port {first} is in use; JupyterLab takes {port}.")
     return port

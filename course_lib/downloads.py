@@ -87,7 +87,7 @@ def get(name: str, file: str) -> Path:
         failure = _download(f"{address}/{file}", target, expected)
         if not failure:
             return target
-        reasons.append(f"{urllib.parse.urlsplit(address).netloc} {failure}")
+        reasons.append(f"{urllib.parse.urlsplit(address).hostname} {failure}")
         print(f"{file}: {reasons[-1]}; trying the next place.", flush=True)
     raise CourseError(
         f"Cannot get {file} ({expected['bytes'] / 1e6:.2g} MB) of {name} ({'; '.join(reasons)}): "
@@ -269,7 +269,7 @@ def _transfer(url: str, path: Path, size: int):
     )
     name = url.rsplit("/", 1)[-1]
     with (
-        tqdm(total=size, desc=name, unit="B", unit_scale=True, leave=False) as bar,
+        tqdm(total=size, desc=name, unit="B", unit_scale=True, leave=False, delay=0.5) as bar,
         path.open("wb") as file,
     ):
         downloader(url, _Sink(file, bar, size), None)

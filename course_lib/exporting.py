@@ -68,7 +68,7 @@ def _without_imports(code: str) -> str:
 
 
 def names(code: str) -> tuple[set[str], set[str]]:
-    """Return the global names that code defines and those that it uses, builtins left out."""
+    """Return the global names that code binds and those that it uses, builtins left out."""
     top = symtable.symtable(code, "lesson", "exec")
     used, scopes = set(), [top]
     for scope in scopes:
@@ -76,7 +76,8 @@ def names(code: str) -> tuple[set[str], set[str]]:
         for symbol in scope.get_symbols():
             if symbol.is_referenced() and (scope is top or symbol.is_global()):
                 used.add(symbol.get_name())
-    defined = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned()}
+    bound = [one for one in top.get_symbols() if one.is_assigned() or one.is_imported()]
+    defined = {symbol.get_name() for symbol in bound}
     return defined, used - set(dir(builtins))
 
 
@@ -112,6 +113,12 @@ def built_hash(nb, folder: Path) -> str:
             shapes[topic] = _shape(tree)
             waiting.append(tree)
     return hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def code_hash(path: Path) -> str:
+    """Return a hash of a module's code; comments, docstrings and the formatting do not count."""
+    shape = _shape(ast.parse(path.read_text(encoding="utf-8")))
+    return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
 
 
 def _built_imports(tree) -> set[str]:

@@ -73,7 +73,6 @@ def _decode(picture: Image.Image, name: str) -> torch.Tensor:
     try:
         if getattr(picture, "is_animated", False):
             print(f"{name} holds {picture.n_frames} frames; the first one is used.")
-            picture.seek(0)
         upright = _to_rgb(ImageOps.exif_transpose(picture), name)
     except CourseError:
         raise
@@ -94,7 +93,7 @@ def _to_rgb(picture: Image.Image, name: str) -> Image.Image:
 
 
 def _to_8_bits(picture: Image.Image, name: str) -> Image.Image:
-    values = np.asarray(picture).astype(np.float64)
+    values = np.asarray(picture).astype(np.float32)
     top = 1 if picture.mode == "F" else 65535
     if not (values.min() >= 0 and values.max() <= top):
         raise CourseError(
@@ -139,6 +138,10 @@ def digit_from_photo(picture) -> torch.Tensor:
     """
     if not isinstance(picture, torch.Tensor):
         picture = open_picture(picture)
+    if picture.dtype != torch.uint8 or picture.ndim != 3:
+        raise CourseError(
+            f"digit_from_photo needs uint8 (C, H, W), not {picture.dtype} {tuple(picture.shape)}."
+        )
     ink = _ink(_small_grey(picture))
     mask = _strokes(ink, _threshold(ink))
     return torch.from_numpy(_centre(_scale(ink, mask))).unsqueeze(0)
@@ -206,14 +209,14 @@ def _strokes(ink: np.ndarray, threshold: float) -> np.ndarray:
     mask = (mass > 0.02 * mass.max())[parts]
     first = _main_group(ink, mask, WORK_SIDE // 50)
     rows, columns = _bounds(first)
-    reach = max(rows.stop - rows.start, columns.stop - columns.start) // 6
+    reach = max(rows.stop - rows.start, columns.stop - columns.start) // 8
     return _main_group(ink, mask, max(reach, 1))
 
 
 def _main_group(ink: np.ndarray, mask: np.ndarray, reach: int) -> np.ndarray:
     """Return the heaviest group near the middle; parts up to 2 * reach pixels apart make a group.
 
-    A group that the edge of the picture cuts off counts a tenth: a table, a finger, a shadow.
+    A group that the edge of the picture cuts off hardly counts: a table, a finger, a shadow.
     """
     from scipy import ndimage
 
@@ -223,7 +226,7 @@ def _main_group(ink: np.ndarray, mask: np.ndarray, reach: int) -> np.ndarray:
     centres = np.array(ndimage.center_of_mass(ink * mask, groups, numbers))
     distance = np.linalg.norm(centres / ink.shape - 0.5, axis=1)
     edge = np.concatenate([groups[0], groups[-1], groups[:, 0], groups[:, -1]])
-    weight = np.exp(-4 * distance) * np.where(np.isin(numbers, edge), 0.1, 1)
+    weight = np.exp(-4 * distance) * np.where(np.isin(numbers, edge), 0.03, 1)
     return mask & (groups == numbers[np.argmax(mass * weight)])
 
 

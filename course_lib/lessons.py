@@ -146,7 +146,9 @@ def build(source: Path, *, profile: str = "standard", force: bool = False, repor
             tidy_outputs(nb, root)
             nb.metadata["course"] = _stamp(source, nb, profile=profile, **facts)
             done = f"executed in {facts['seconds']:.0f} s, {facts['peak_mb']} MB"
-        if profile != "smoke":
+        if profile == "smoke":
+            done += "; a smoke run is no result, the notebook stays as it is"
+        else:
             editions.write_notebook(notebook_path(source), nb)
     return done
 

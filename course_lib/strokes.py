@@ -2,7 +2,7 @@
 
 A letter form is a pen's path (letterforms.py). `sample_factors` draws who writes how, `draw` turns
 factors into images, `load` draws whole sets and keeps them on disk. Every image is a function of
-its own factors alone: its place in a set, the size of the set and the machine change nothing.
+its own factors alone, the same on every machine up to rounding, wherever it stands in a set.
 """
 
 import math
@@ -20,8 +20,7 @@ from course_lib.letterforms import FORMS, trace
 
 VERSION = 3
 SIZES = {"train": 60_000, "test": 10_000}
-BLOCK = 1_000  # images whose factors are drawn together
-CHUNK = 500  # images rendered together: little enough to stay in the cache
+BLOCK = 500  # images drawn together: little enough to stay in the processor's cache
 SAMPLES = 112  # points along the pen's path
 BLUR = 0.5  # pixels: reach of the soft minimum over the distances to these points
 PAPERS = 256  # kinds of paper
@@ -40,7 +39,8 @@ RANGES = {
     "roughness": (0.08, 0.05, 0.0, 0.2),  # pixels by which the edge of the ink is ragged
     "softness": (1.4, 0.25, 0.8, 2.2),  # pixels from paper to full ink
 }
-ROOM = (0.28, 9, 0.25, 0.24, 0.21, 0.24, 0.22, 0.33, 0.2, 0.22)  # for the pen, by digit
+# Pixels of thickness that a pixel of the digit's width has room for: a thicker pen fills the loops.
+ROOM = (0.28, 9, 0.25, 0.24, 0.21, 0.24, 0.22, 0.33, 0.2, 0.22)
 
 
 def form_names(digit: int) -> list[str]:
@@ -74,9 +74,10 @@ def _normal(seeds: torch.Tensor, count: int) -> torch.Tensor:
     return (torch.erfinv(2 * uniform - 1) * math.sqrt(2)).clamp(-2.5, 2.5).float()
 
 
-def _tremble(f: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the noise of every image: for the control points, the sheet's warp, the pressure."""
-    return _normal(f["noise"], 2 * _tables()[1].shape[1] + 12 + 8)
+def _tremble(f: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    """Return everybody's noise for the control points, the warp of the sheet and the pressure."""
+    count = _tables()[1][0].numel()
+    return list(_normal(f["noise"], count + 12 + 8).split([count, 12, 8], dim=1))
 
 
 def _waves(noise: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
@@ -87,22 +88,19 @@ def _waves(noise: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
     return (a * angle.sin() + b * angle.cos()).sum(-1) / math.sqrt(half)
 
 
-def _pen(f: dict[str, torch.Tensor], noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _pen(f: dict[str, torch.Tensor], jitter: torch.Tensor, bend: torch.Tensor):
     """Return the written path: points (N, SAMPLES, 2) in units of height, links between them."""
     first, points, matrix, links = _tables()
     row = first[f["digit"]] + f["form"]
-    n, most = len(row), points.shape[1]
     wobble = f["wobble"][:, None, None]
-    jitter = noise[:, : 2 * most].reshape(n, most, 2)
+    jitter = jitter.view_as(points[row])
     jitter = (jitter.roll(-1, 1) + 2 * jitter + jitter.roll(1, 1)) / 2.5  # neighbours move together
     path = torch.bmm(matrix[row], points[row] + 0.025 * wobble * jitter)
-    path = path - torch.tensor([0.3, 0.5])
-    bend = 0.15 * wobble * noise[:, 2 * most : 2 * most + 12].reshape(n, 2, 6)
-    x, y = path.unbind(-1)
-    waves = 0.12 * torch.stack([(5 * x).sin(), (5 * y).sin(), (5 * y).cos()], -1)
-    basis = torch.cat([torch.stack([2 * x * y, x * x, y * y], -1), waves], -1)
-    path = path + torch.bmm(basis, bend.transpose(1, 2))  # a smooth warp of the sheet
-    return path, links[row]
+    x, y = (path - torch.tensor([0.3, 0.5])).unbind(-1)
+    basis = [2 * x * y, x**2, y**2]
+    basis += [0.12 * wave for wave in ((5 * x).sin(), (5 * y).sin(), (5 * y).cos())]
+    warp = torch.bmm(torch.stack(basis, -1), 0.15 * wobble * bend.view(-1, 6, 2))
+    return torch.stack([x, y], -1) + warp, links[row]
 
 
 def _pose(path: torch.Tensor, f: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -115,7 +113,8 @@ def _pose(path: torch.Tensor, f: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def _thickest(f: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return, in pixels, the thickness beyond which the pen fills the inside of the digit."""
-    path, _ = _pen(f, _tremble(f))
+    jitter, bend, _ = _tremble(f)
+    path, _ = _pen(f, jitter, bend)
     size = path.amax(1) - path.amin(1)
     room = BOX * (size[:, 0] * f["width"] / size[:, 1]).clamp_max(1)
     return 1 + torch.tensor(ROOM)[f["digit"]] * room.clamp_max(14)
@@ -155,7 +154,7 @@ def _paper() -> torch.Tensor:
     return _normal(torch.arange(PAPERS), SIDE * SIDE).reshape(PAPERS, SIDE, SIDE)
 
 
-def _grey(path, weight, radius, f) -> torch.Tensor:
+def _grey(path, links, radius: torch.Tensor, f: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return (N, 28, 28) grey in 0..1: the distance to the path, cut off at the pen's radius.
 
     The soft minimum over the points, sum of w exp(-d²/2s²), splits into a matrix product of
@@ -163,23 +162,24 @@ def _grey(path, weight, radius, f) -> torch.Tensor:
     """
     pixel = torch.arange(SIDE) + 0.5
     reach = (-((path[..., None] - pixel) ** 2) / (2 * BLUR**2)).exp()  # (N, SAMPLES, 2, 28)
-    total = torch.bmm((reach[:, :, 1] * weight[..., None]).transpose(1, 2), reach[:, :, 0])
+    weight = _ink(path, links, radius)[..., None]
+    total = torch.bmm((reach[:, :, 1] * weight).transpose(1, 2), reach[:, :, 0])
     mean = radius.mean(1)[:, None, None]
     excess = 2 * BLUR**2 * total.clamp_min(1e-30).log()  # r² - d²
     inside = mean - (mean**2 - excess).clamp_min(0).sqrt()
     paper = _paper()[f["noise"] % PAPERS] * f["roughness"][:, None, None]
     ramp = (0.5 + (inside + paper) / f["softness"][:, None, None]).clamp(0, 1)
-    return ramp * ramp * (3 - 2 * ramp)
+    return ramp**2 * (3 - 2 * ramp)
 
 
-def _draw_chunk(f: dict[str, torch.Tensor]) -> torch.Tensor:
-    noise = _tremble(f)
-    path, links = _pen(f, noise)
-    along = torch.linspace(0, 1, SAMPLES).expand(len(path), -1)
-    stress = _waves(noise[:, -8:], along) * f["pressure"][:, None]
-    radius = f["thickness"][:, None] / 2 * (1 + stress).clamp(0.6, 1.5)
+def _draw_block(f: dict[str, torch.Tensor]) -> torch.Tensor:
+    jitter, bend, stress = _tremble(f)
+    path, links = _pen(f, jitter, bend)
+    stress = _waves(stress, torch.linspace(0, 1, SAMPLES).expand(len(path), -1))
+    uneven = (1 + stress * f["pressure"][:, None]).clamp(0.6, 1.5)
+    radius = f["thickness"][:, None] / 2 * uneven
     path = _fit(BOX * _pose(path, f), radius)
-    grey = _centre(_grey(path, _ink(path, links, radius), radius, f))
+    grey = _centre(_grey(path, links, radius, f))
     return (grey * 255).round().to(torch.uint8)[:, None]
 
 
@@ -209,8 +209,8 @@ def draw(factors: dict, *, noise_seed: int = 0) -> torch.Tensor:
     """
     f = _complete(factors)
     f["noise"] = f["noise"] + noise_seed * 0x10001
-    chunks = torch.arange(len(f["digit"])).split(CHUNK)
-    return torch.cat([_draw_chunk({k: v[i] for k, v in f.items()}) for i in chunks])
+    blocks = torch.arange(len(f["digit"])).split(BLOCK)
+    return torch.cat([_draw_block({k: v[i] for k, v in f.items()}) for i in blocks])
 
 
 def sample_factors(n: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -263,11 +263,14 @@ def _cached(split: str, blocks: int, seed: int) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def load(split: str, size: int | None = None, seed: int = 0):
+def load(
+    split: str, size: int | None = None, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """Return (images uint8 (N, 1, 28, 28), labels int64 (N,), factors) of a split.
 
     `split` is "train" (60,000 images) or "test" (10,000), from separate random streams; `size`
-    takes the first ones, or more. Drawn once, then read from the cache.
+    takes the first ones, or more. Drawn once, then read from the cache. Raises CourseError for
+    an unknown split.
     """
     if split not in SIZES:
         raise settings.CourseError(f"There is no split {split!r}: use 'train' or 'test'.")

@@ -149,6 +149,12 @@ def test_an_untouched_notebook_is_replaced_silently(folder):
     assert sorted(p.name for p in folder.iterdir()) == [".handed_out.json", "10_toy.ipynb"]
 
 
+def test_turning_code_into_markdown_is_an_edit():
+    cells = [new_code_cell("x"), new_markdown_cell("x")]
+    first, second = (editions.fingerprint(new_notebook(cells=[cell])) for cell in cells)
+    assert first != second
+
+
 def test_outputs_of_an_unchanged_edition_stay(folder):
     rewritten_by_jupyterlab(folder / "10_toy.ipynb")
     before = (folder / "10_toy.ipynb").read_bytes()

@@ -142,7 +142,7 @@ def home(tmp_path, monkeypatch):
 def fake_environment(home: Path, version: str = environment.THIS_PYTHON):
     """Lay out what the set-up leaves behind, without any package's code."""
     for package in ["pip==1", *environment.pins()]:
-        name, number = package.split("==")
+        name, number = package.replace("torch==2.13.0", "torch==2.13.0+cpu").split("==")
         stem = canonicalize_name(name).replace("-", "_")
         facts = environment.site() / f"{stem}-{number}.dist-info"
         facts.mkdir(parents=True)
@@ -284,11 +284,19 @@ def test_an_index_that_refuses_is_dropped(index, monkeypatch):
     assert index.asked
 
 
-def test_an_index_that_does_not_answer_in_time_is_dropped(index):
-    index.seconds = 30
+def test_an_index_whose_name_is_not_found_in_time_is_dropped(index, monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(installer.urllib.request, "urlopen", lambda url, timeout: never.wait(20))
     start = time.perf_counter()
-    assert not installer.answers(f"{index.url}/torch/", seconds=0.3)
-    assert time.perf_counter() - start < 5
+    assert not installer.answers(index.url, seconds=0.1)
+    assert time.perf_counter() - start < 10
+    never.set()
+
+
+def test_an_index_that_is_too_slow_is_dropped(index):
+    index.seconds = 20
+    assert not installer.answers(f"{index.url}/torch/", seconds=0.1)
+    assert index.asked
 
 
 @pytest.mark.parametrize(
@@ -369,7 +377,7 @@ def test_modules_come_with_the_package_named_for_them(module, package):
 # Ranges
 
 
-numbers = strategies.lists(strategies.integers(0, 12), min_size=1, max_size=3)
+numbers = strategies.lists(strategies.integers(0, 2), min_size=1, max_size=3)
 
 
 @settings(derandomize=True, deadline=None, max_examples=200)

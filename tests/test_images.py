@@ -271,13 +271,27 @@ def test_a_thin_pen_is_made_readable():
     assert 1.3 <= middle.sum() <= 3.0, "a stroke of 0.2 pixels would have faded away"
 
 
-def test_specks_other_marks_and_the_table_are_left_out(digits):
-    rng = np.random.default_rng(2)
-    photo = synthesise(digits[3], rng)
+def table(photo):
+    paper = photo[:, 40:-40, 40:-40].clone()
+    photo[:] = 30  # around the paper: more of it than of the digit, cut off by the edge
+    photo[:, 40:-40, 40:-40] = paper
+
+
+def blot(photo):
+    y, x = torch.meshgrid(torch.arange(480), torch.arange(360), indexing="ij")
+    photo[:, (y - 410).square() + (x - 290).square() < 48**2] = 20  # larger, but in the corner
+
+
+def specks(photo):
+    for y, x in ((138, 150), (325, 180), (250, 236)):  # small, but close to the digit
+        photo[:, y : y + 4, x : x + 4] = 20
+
+
+@pytest.mark.parametrize("mark", [table, blot, specks])
+def test_what_is_not_the_digit_is_left_out(mark, digits):
+    photo = example_photo((255 * digits[3:4]).to(torch.uint8))
     alone = digit_from_photo(photo)
-    photo[:, :, :14] = 30  # the dark table beside the paper
-    photo[:, 20:24, 60:64] = 40  # a speck
-    photo[:, 430:460, 330:345] = 40  # a mark in the corner
+    mark(photo)
     assert correlation(digit_from_photo(photo), alone) > 0.97
 
 
@@ -298,6 +312,12 @@ def test_paper_without_a_digit_is_said(shape, level):
     photo = (level + noise).clamp(0, 255).to(torch.uint8)
     with pytest.raises(CourseError, match="almost black" if level == 3 else "No digit found"):
         digit_from_photo(photo)
+
+
+def test_the_wrong_kind_of_tensor_is_said():
+    for wrong in (torch.zeros(3, 28, 28), torch.zeros(28, 28, dtype=torch.uint8)):
+        with pytest.raises(CourseError, match="needs uint8"):
+            digit_from_photo(wrong)
 
 
 def test_uneven_light_alone_is_no_digit():

@@ -160,6 +160,7 @@ def test_build_stores_a_clean_executed_notebook(course):
     nb = lessons.stored(course)
     nbformat.validate(nb)
     assert [cell.execution_count for cell in editions.code_cells(nb)] == list(range(1, 8))
+    assert b"\r" not in lessons.notebook_path(course).read_bytes()
     said = outputs(nb)
     assert "✓ area: right" in said and "profile standard strokes\\nhere" in said
     assert "noise" not in said and "widget" not in said
@@ -293,7 +294,8 @@ def test_a_failing_cell_leaves_everything_as_it_was(course, failing, message):
 def test_a_smoke_build_writes_the_module_only(course):
     change(course, "squared = radius**2", "squared = radius * radius")
     before = lessons.notebook_path(course).read_bytes()
-    lessons.build(course, profile="smoke", report=lambda text: None)
+    done = lessons.build(course, profile="smoke", report=lambda text: None)
+    assert "the notebook stays as it is" in done
     assert lessons.notebook_path(course).read_bytes() == before
     assert "radius * radius" in lessons.built_path(course).read_text(encoding="utf-8")
 

