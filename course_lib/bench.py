@@ -145,19 +145,18 @@ def parser() -> argparse.ArgumentParser:
         "one JSON object a run.",
         epilog="example: python -m course_lib bench --only cnn --data mnist --budget 60 --seeds 5",
     )
-    p.add_argument("--only", nargs="+", metavar="NAME", choices=list(ENTRIES), default=None,
-                   help=f"entries to run: {', '.join(ENTRIES)} (default: all)")  # fmt: skip
-    p.add_argument("--data", default=None, help="data set (default: COURSE_DATA, or strokes)")
-    p.add_argument("--budget", type=float, default=60.0, metavar="CPU_SECONDS",
-                   help="CPU seconds of training a run, summed over threads (default 60)")  # fmt: skip
-    p.add_argument("--threads", type=int, default=1, help="threads torch may use (default 1)")
-    p.add_argument(
-        "--seeds", type=int, default=1, help="runs an entry, seeds 0, 1, ... (default 1)"
-    )
-    p.add_argument("--save", type=Path, metavar="DIR", help="write NAME.npz with what was made")
-    p.add_argument("--json", type=Path, metavar="FILE", help="also append the JSON lines to FILE")
-    p.add_argument("--experiment", metavar="NN", choices=sorted(experiments.EXPERIMENTS),
-                   help="run the long experiment of lesson NN into data/results/NN.json")  # fmt: skip
+    add = p.add_argument
+    entries = f"entries to run: {', '.join(ENTRIES)} (default: all)"
+    cpu = "CPU seconds of training a run, summed over threads (default 60)"
+    long = "run the long experiment of lesson NN into data/results/NN.json"
+    add("--only", nargs="+", metavar="NAME", choices=list(ENTRIES), help=entries)
+    add("--data", help="data set (default: COURSE_DATA, or strokes)")
+    add("--budget", type=float, default=60.0, metavar="CPU_SECONDS", help=cpu)
+    add("--threads", type=int, default=1, help="threads torch may use (default 1)")
+    add("--seeds", type=int, default=1, metavar="N", help="runs an entry, seeds 0 ... N - 1")
+    add("--save", type=Path, metavar="DIR", help="write NAME.npz with what was made")
+    add("--json", type=Path, metavar="FILE", help="also append the JSON lines to FILE")
+    add("--experiment", metavar="NN", choices=sorted(experiments.EXPERIMENTS), help=long)
     return p
 
 

@@ -49,7 +49,7 @@ def _unit_range(images: torch.Tensor) -> torch.Tensor:
     if images.dtype == torch.uint8:
         return datasets.to_float(images.cpu())
     low, high = images.min().item(), images.max().item()
-    if not (0 <= low and high <= 1):
+    if not (low >= 0 and high <= 1):
         raise settings.CourseError(
             f"The judge reads floats in [0, 1]; these reach from {low:.3g} to {high:.3g}. Map the "
             "generator's range to [0, 1] first, or clip what sticks out on purpose."

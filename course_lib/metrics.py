@@ -275,7 +275,7 @@ def _features(a, b):
 
 def _mask(where, shape):
     where = _tensor(where)
-    fits = where.ndim == 4 and where.shape[2:] == shape[2:] and where.dtype == torch.bool
+    fits = where.shape[2:] == shape[2:] and where.dtype == torch.bool
     fits = fits and where.shape[0] in (1, shape[0]) and where.shape[1] in (1, shape[1])
     if not (fits and where.flatten(1).any(1).all()):
         raise CourseError(f"where must be bool, {[*shape]} or N, C = 1, with True in each image.")

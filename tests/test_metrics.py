@@ -473,7 +473,9 @@ def test_class_balance_is_the_share_of_labels_out_of_place():
     )
 
 
-@pytest.mark.parametrize("labels", [[], [0, 3], [-1, 0], [0.0, 1.0], [[0], [1]]])
+@pytest.mark.parametrize(
+    "labels", [np.zeros(0, dtype=int), [0, 3], [-1, 0], [0.0, 1.0], [[0], [1]]]
+)
 def test_labels_outside_the_classes_are_refused(labels):
     for score in (metrics.class_coverage, metrics.class_balance):
         with pytest.raises(CourseError, match="from 0 to 2"):
@@ -495,6 +497,13 @@ def test_bootstrap_covers_a_gaussian_mean_as_often_as_it_says(repeats, least, mo
     intervals = [metrics.bootstrap(np.mean, x, repeats=repeats, seed=i) for i, x in enumerate(sets)]
     assert least < np.mean([lo < 3 < hi for _, lo, hi in intervals]) < most
     assert np.mean([mean for mean, _, _ in intervals]) == pytest.approx(3, abs=0.02)
+
+
+@pytest.mark.parametrize(("repeats", "lo", "hi"), [(20, 1, 20), (39, 1, 39), (199, 5, 195)])
+def test_intervals_leave_out_two_and_a_half_per_cent_at_each_end(repeats, lo, hi):
+    values = iter(range(1, repeats + 1))
+    interval = metrics.bootstrap(lambda x: next(values), np.zeros(3), repeats=repeats)
+    assert interval == pytest.approx(((repeats + 1) / 2, lo, hi))
 
 
 def test_bootstrap_redraws_pairs_together_and_sets_apart():
@@ -570,3 +579,4 @@ def test_every_kind_of_array_gives_the_same_number():
             torch.tensor(x).T.contiguous().T,
         ):
             assert metrics.frechet_distance(same, y) == pytest.approx(exact, abs=1e-12)
+    assert not metrics.psnr(UNIT.clone().requires_grad_(), UNIT, data_range=1).requires_grad

@@ -184,6 +184,7 @@ EXAMPLES = {
     "long labels": lambda: labelled(
         ["is 4, read as 9 with a chance of 0.98", "unquestionably", "a\nb"] * 5
     ),
+    "labels wider than tiles": lambda: labelled(["unquestionably"] * 6, columns=6, scale=1),
     "long labels in colour": lambda: plots.show_images(
         COLOUR, value_range=(0, 255), columns=6,
         labels=[*FASHION, "a", "an extraordinarily long word"],

@@ -18,7 +18,7 @@ class Config:
     """The numbers of lesson 14; `profile` picks the value for the profile that you run in."""
 
     width: int = 32  # channels after the first stage; the second has twice as many
-    steps: int = profile(smoke=40, standard=800, full=6000)  # optimiser steps
+    steps: int = profile(smoke=40, standard=1000, full=6000)  # optimiser steps
     batch_size: int = 128  # images per step
     lr: float = 0.005  # the highest learning rate of the cycle
     weight_decay: float = 0.01
@@ -27,13 +27,12 @@ class Config:
 
 def one_cycle(fraction, warm_up=0.2):
     """Return the share of the highest learning rate: a straight rise, then half a cosine to 0."""
-    if fraction < warm_up:
-        return fraction / warm_up
-    return 0.5 + 0.5 * math.cos(math.pi * (fraction - warm_up) / (1 - warm_up))
+    falling = 0.5 + 0.5 * math.cos(math.pi * (fraction - warm_up) / (1 - warm_up))
+    return fraction / warm_up if fraction < warm_up else falling
 
 
 def train_classifier(
-    model, cfg, x_all, y_all, generator, *, augment=None, should_stop=training.never_stop
+    model, cfg, x_all, y_all, generator, *, augment=None, should_stop=training.never_stop, view=None
 ):
     """Train on images uint8 (N, C, H, W) and labels int64 (N,); return the history of the loss.
 
@@ -42,7 +41,7 @@ def train_classifier(
     optimiser = torch.optim.AdamW(model.parameters(), lr=cfg.lr, weight_decay=cfg.weight_decay)
     batches = datasets.batches(x_all, y_all, batch_size=cfg.batch_size, generator=generator)
     model.train()
-    with training.progress(cfg.steps, should_stop) as run:
+    with training.progress(cfg.steps, should_stop, view) as run:
         for _, (x, y) in zip(run, batches, strict=False):
             optimiser.param_groups[0]["lr"] = cfg.lr * one_cycle(run.fraction)
             x = x.float() / 255  # (B, C, H, W) in [0, 1]
@@ -94,10 +93,9 @@ class BatchNorm2d(nn.Module):
     def forward(self, x):
         if self.training:
             mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3), unbiased=False)
-            m = x.numel() / x.shape[1]
             with torch.no_grad():
                 self.running_mean += self.momentum * (mean - self.running_mean)
-                self.running_var += self.momentum * (var * m / (m - 1) - self.running_var)
+                self.running_var += self.momentum * (x.var(dim=(0, 2, 3)) - self.running_var)
         else:
             mean, var = self.running_mean, self.running_var
         scale = self.weight / torch.sqrt(var + self.eps)
@@ -142,6 +140,7 @@ class CNN(nn.Module):
         self.block = ResidualBlock(wide, norm)
         self.pool = nn.AdaptiveMaxPool2d(1 if head == "pool" else 7)
         self.linear = nn.Linear(wide if head == "pool" else 49 * wide, classes)
+        nn.init.zeros_(self.linear.weight)  # no opinion before training: the loss is ln 10
         self.to(memory_format=torch.channels_last)  # faster on most processors
 
     def features(self, x):
@@ -157,7 +156,7 @@ class CNN(nn.Module):
 def augment(x, generator, degrees=10, zoom=0.1, pixels=2):
     """Turn, zoom and shift each image of x (B, C, H, W), H = W, by random amounts of its own.
 
-    Uniform in +-degrees, 1 +- zoom and +- pixels to the right and down; black comes in at the border.
+    Uniform in +-degrees, 1 +- zoom and +- pixels to the right and down; black fills the border.
     """
     B, C, H, W = x.shape
     u = 2 * torch.rand(4, B, generator=generator, device=x.device) - 1  # uniform in -1..1
@@ -172,10 +171,8 @@ def augment(x, generator, degrees=10, zoom=0.1, pixels=2):
 
 def fold_batch_norm(conv, norm):
     """Return one convolution that equals norm(conv(x)) in evaluation mode."""
-    folded = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding
-    )
-    folded = folded.to(conv.weight)  # its device and precision
+    size = conv.in_channels, conv.out_channels, conv.kernel_size
+    folded = nn.Conv2d(*size, conv.stride, conv.padding).to(conv.weight)  # its device and type
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     bias = 0 if conv.bias is None else conv.bias
     with torch.no_grad():

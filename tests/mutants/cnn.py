@@ -32,7 +32,7 @@ MUTANTS = [
     # BatchNorm2d
     Mutant("axes", "BatchNorm2d", "x.mean(dim=(0, 2, 3)), x.var", "x.mean(), x.var", "(0, 2, 3)"),
     Mutant("biased", "BatchNorm2d", "unbiased=False", "unbiased=True", "unbiased=False"),
-    Mutant("running var", "BatchNorm2d", "var * m / (m - 1) - ", "var - ", "running_var"),
+    Mutant("running var", "BatchNorm2d", "(x.var(dim=(0, 2, 3)) - ", "(var - ", "running_var"),
     Mutant("momentum", "BatchNorm2d", "self.momentum * (mean",
            "(1 - self.momentum) * (mean", "running_mean"),
     Mutant("eps", "BatchNorm2d", "torch.sqrt(var + self.eps)", "(torch.sqrt(var) + self.eps)",
