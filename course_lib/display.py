@@ -24,7 +24,7 @@ def in_notebook() -> bool:
 
 @contextmanager
 def held():
-    """Let show() only return its figure: somebody else will display it."""
+    """Show nothing: show() only returns its figure, and progress lines stay away."""
     token = _held.set(True)
     try:
         yield
@@ -57,6 +57,8 @@ class Line:
 
     def put(self, text: str, end: str = ""):
         """Show `text` in the place of what was there; a terminal's last text has end="\\n"."""
+        if _held.get():
+            return
         if self._output is not None:
             self._output.put({"text/plain": text})
         elif self.can_change:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import datasets
+from course_lib import datasets, display
 from course_lib.checks import check, require
 from course_lib.checks.cnn_augment import augment
 from course_lib.checks.cnn_layers import batch_norm, fold_batch_norm, residual_block
@@ -128,7 +128,8 @@ def train_classifier(function):
     images = random_images(40, 4)
     labels = torch.arange(40) % 10
     model, generator = _Linear64(), torch.Generator().manual_seed(0)
-    history = function(model.eval(), _TinyConfig, images, labels, generator)
+    with display.held():
+        history = function(model.eval(), _TinyConfig, images, labels, generator)
     require(model.training, "the model must be put in training mode: model.train().")
     steps, losses = history["loss"]
     require(
@@ -155,14 +156,13 @@ def train_classifier(function):
         "and cfg.weight_decay: forward, zero_grad, backward, step, each once a batch.",
     )
     seen = []
-    function(
-        _Linear64(),
-        _TinyConfig,
-        images,
-        labels,
-        generator,
-        augment=lambda x, g: (seen.append(x), x)[1],
-    )
+
+    def augment_and_count(x, _generator):
+        seen.append(x)
+        return x
+
+    with display.held():
+        function(_Linear64(), _TinyConfig, images, labels, generator, augment=augment_and_count)
     require(len(seen) == 3, "augment must be applied to every batch.")
     return (
         "three float64 steps equal the same steps written out; softmax once, each step counted once"
