@@ -1,6 +1,7 @@
 """What a lesson hands to later lessons: the module made of its exported cells."""
 
 import ast
+import base64
 import builtins
 import hashlib
 import json
@@ -12,7 +13,7 @@ import sysconfig
 from pathlib import Path
 
 from course_lib.editions import code_cells, tags
-from course_lib.settings import ROOT, CourseError
+from course_lib.settings import ROOT, CourseError, atomic
 
 IMPORTS = (ast.Import, ast.ImportFrom)
 HEADER = '''# Generated from notebooks/src/{stem}.py by `python3 -m course_lib build {number}`.
@@ -98,6 +99,25 @@ def _formatted(code: str) -> str:
             command, input=code, capture_output=True, check=True, encoding="utf-8"
         ).stdout
     return code
+
+
+def pictures(nb) -> dict[str, bytes]:
+    """Return the pictures in a notebook's outputs: id of the cell -> PNG file."""
+    return {
+        cell.id: base64.b64decode(output.data["image/png"])
+        for cell in code_cells(nb)
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    }
+
+
+def write_pictures(nb, number: str, root: Path):
+    """Bring those of a lesson's pictures up to date that lie in data/pictures, for the README."""
+    made = pictures(nb)
+    for path in (root / "data" / "pictures").glob(f"{number}-*.png"):
+        if path.stem in made:
+            with atomic(path) as temporary:
+                temporary.write_bytes(made[path.stem])
 
 
 def built_hash(nb, folder: Path) -> str:

@@ -165,10 +165,10 @@ def _ink(grey: np.ndarray) -> np.ndarray:
     from scipy import ndimage
 
     grey = ndimage.gaussian_filter(grey, 1)
+    if grey.max() < 0.1:
+        raise CourseError("The picture is almost black: take it again with more light.")
     if _is_light_on_dark(grey):
         grey = 1 - grey
-    if np.median(grey) < 0.08:
-        raise CourseError("The picture is almost black: take it again with more light.")
     window = max(grey.shape) // 4
     paper = ndimage.grey_closing(grey, (window, window), mode="reflect")
     ink = (paper - grey) / np.maximum(paper, 0.05)

@@ -150,6 +150,7 @@ def build(source: Path, *, profile: str = "standard", force: bool = False, repor
             done += "; a smoke run is no result, the notebook stays as it is"
         else:
             editions.write_notebook(notebook_path(source), nb)
+            exporting.write_pictures(nb, source.name[:2], source.parents[2])
     return done
 
 
