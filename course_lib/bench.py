@@ -1,6 +1,6 @@
 """The leaderboard: every model on the same data, budget and measures, and the lessons' experiments.
 
-`python -m course_lib bench` trains each entry until its budget of CPU seconds is used (process
+`python3 -m course_lib bench` trains each entry until its budget of CPU seconds is used (process
 time; set-up and evaluation do not count), measures it and prints one row and one JSON line a run.
 """
 
@@ -140,10 +140,10 @@ def summary(results: list[Result]) -> str:
 def parser() -> argparse.ArgumentParser:
     """Return the command line of `bench`."""
     p = argparse.ArgumentParser(
-        prog="python -m course_lib bench",
+        prog="python3 -m course_lib bench",
         description="Train entries within a budget of CPU seconds, measure them, print a table and "
         "one JSON object a run.",
-        epilog="example: python -m course_lib bench --only cnn --data mnist --budget 60 --seeds 5",
+        epilog="example: python3 -m course_lib bench --only cnn --data mnist --budget 60 --seeds 5",
     )
     add = p.add_argument
     entries = f"entries to run: {', '.join(ENTRIES)} (default: all)"

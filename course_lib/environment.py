@@ -95,6 +95,7 @@ def share_paths():
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
     os.environ["COURSE_HOME"] = str(settings.home())
     os.environ["PYTHONUTF8"] = "1"
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a waiting thread frees its core
 
 
 def replace(command: list[str], place: Path | None = None):

@@ -1,6 +1,6 @@
 """The long experiments: what a lesson tabulates but is too slow to run inside it.
 
-`python -m course_lib bench --experiment NN` runs one and writes data/results/NN.json.
+`python3 -m course_lib bench --experiment NN` runs one and writes data/results/NN.json.
 """
 
 import json
@@ -14,44 +14,84 @@ from course_lib import settings
 
 SEEDS = range(5)
 SIZES = (100, 300, 1000, 3000, 10_000)
+DEPTH = 12  # residual blocks
 
 
-def lesson_14(data_name: str) -> dict:
-    """Test accuracy in per cent by number of training images: two layers, CNN with both heads."""
+def examples(data_name: str) -> dict:
+    """Lesson 14: test accuracy in per cent by number of training images, for three networks."""
     import torch
 
     from course_lib import datasets, device
     from course_lib.built import cnn
 
     train, test = datasets.load(data_name, "train"), datasets.load(data_name, "test")
-    cfg = replace(cnn.Config(), steps=400)
+    cfg = replace(cnn.Config(), steps=250)
     nets = {
         "two layers": (cnn.two_layers, 0.002),
         "CNN, flatten": (lambda: cnn.CNN(cfg.width, head="flatten"), cfg.lr),
         "CNN, pool": (lambda: cnn.CNN(cfg.width), cfg.lr),
     }
-    accuracy = {name: {size: [] for size in SIZES} for name in nets}
+    scores = {name: {size: [] for size in SIZES} for name in nets}
     for seed in SEEDS:
-        generator = device.generator(seed)
-        order = torch.randperm(len(train), generator=generator)
+        order = torch.randperm(len(train), generator=device.generator(seed))
         for size in SIZES:
             some = train.subset(order[:size])
             for name, (net, lr) in nets.items():
                 torch.manual_seed(seed)
-                model = net()
+                model, generator = net(), device.generator(seed)
                 arm = replace(cfg, lr=lr, batch_size=min(cfg.batch_size, size))
                 cnn.train_classifier(model, arm, some.images, some.labels, generator)
-                accuracy[name][size].append(cnn.accuracy(model, test.images, test.labels))
+                scores[name][size].append(cnn.accuracy(model, test.images, test.labels))
+    return {name: _summary(row.values()) for name, row in scores.items()}
+
+
+def depth(data_name: str) -> dict:
+    """Lesson 14: test accuracy in per cent with 12 blocks, with and without norm and skip."""
+    import torch
+    from torch import nn
+
+    from course_lib import datasets, device
+    from course_lib.built import cnn
+
+    class PlainBlock(cnn.ResidualBlock):
+        """The same layers without the skip."""
+
+        def forward(self, x):
+            h = self.norm1(self.conv1(x)).relu()
+            return self.norm2(self.conv2(h)).relu()
+
+    def no_norm(channels):
+        return nn.Identity()
+
+    train, test = datasets.load(data_name, "train"), datasets.load(data_name, "test")
+    cfg = replace(cnn.Config(), width=8, steps=250)
+    arms = {
+        "norm and skip": (nn.BatchNorm2d, cnn.ResidualBlock),
+        "norm alone": (nn.BatchNorm2d, PlainBlock),
+        "skip alone": (no_norm, cnn.ResidualBlock),
+        "neither": (no_norm, PlainBlock),
+    }
+    scores = {name: [] for name in arms}
+    for seed in SEEDS:
+        for name, (norm, block) in arms.items():
+            torch.manual_seed(seed)
+            model = cnn.CNN(cfg.width, norm=norm)
+            model.block = nn.Sequential(*(block(2 * cfg.width, norm) for _ in range(DEPTH)))
+            cnn.train_classifier(model, cfg, train.images, train.labels, device.generator(seed))
+            scores[name].append(cnn.accuracy(model, test.images, test.labels))
+    return {name: _summary([values]) for name, values in scores.items()}
+
+
+def _summary(groups) -> dict:
+    """Return mean and standard deviation, in per cent, of each group of shares."""
+    groups = [[100 * share for share in group] for group in groups]
     return {
-        name: {
-            "mean": [round(100 * mean(values), 2) for values in row.values()],
-            "std": [round(100 * stdev(values), 2) for values in row.values()],
-        }
-        for name, row in accuracy.items()
+        "mean": [round(mean(group), 2) for group in groups],
+        "std": [round(stdev(group), 2) for group in groups],
     }
 
 
-EXPERIMENTS = {"14": lesson_14}
+EXPERIMENTS = {"14": {"examples": examples, "depth": depth}}
 
 
 def results_path(number: str) -> Path:
@@ -67,7 +107,7 @@ def run(number: str) -> Path:
 
     source = next(path for path in lessons.sources() if path.name.startswith(number))
     facts = {
-        "command": f"python -m course_lib bench --experiment {number}",
+        "command": f"python3 -m course_lib bench --experiment {number}",
         "seeds": len(SEEDS),
         "sizes": SIZES,
         "torch": torch.__version__,
@@ -78,7 +118,8 @@ def run(number: str) -> Path:
     begun = time.monotonic()
     for name in ("strokes", "mnist"):
         try:
-            facts["data"][name] = EXPERIMENTS[number](name)
+            parts = EXPERIMENTS[number].items()
+            facts["data"][name] = {part: measure(name) for part, measure in parts}
         except settings.CourseError as error:
             print(f"{name} is left out: {error}")
     facts["seconds"] = round(time.monotonic() - begun)

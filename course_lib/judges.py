@@ -1,7 +1,7 @@
 """The judges: networks of the course whose features measure how close two sets of pictures are.
 
 For the digits sets the judge is lesson 14's network, trained on that set. Its weights come with the
-course; `python -m course_lib.judges strokes mnist` trains them again.
+course; `python3 -m course_lib.judges strokes mnist` trains them again.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def judge(data: str) -> Judge:
     path = _weights_path(data)
     if not path.exists():
         raise settings.CourseError(
-            f"There is no judge for {data!r} yet; python -m course_lib.judges {data} trains one."
+            f"There is no judge for {data!r} yet; python3 -m course_lib.judges {data} trains one."
         )
     model = cnn.CNN(cnn.Config().width)
     facts = training.load_weights(path, model)
@@ -90,7 +90,7 @@ def train_judge(data: str, steps: int = 4000) -> dict:
 
 def main(argv: list[str]) -> int:
     """Train the named judges; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m course_lib.judges", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m course_lib.judges", description=__doc__)
     parser.add_argument("data", nargs="+", choices=settings.DATA_SETS)
     for data in parser.parse_args(argv).data:
         print(train_judge(data))

@@ -194,7 +194,7 @@ def _stamp(source: Path, nb, **facts) -> dict:
 def main(argv: list[str] | None = None) -> int:
     """Build lessons: the command `build`. Return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="course_lib build",
+        prog="python3 -m course_lib build",
         description="Make notebooks/NN_topic.ipynb and course_lib/built/topic.py from "
         "notebooks/src/NN_topic.py. A lesson is executed if its code or a module that it imports "
         "from built/ has changed; if only its text has changed, the outputs are kept.",
@@ -258,7 +258,7 @@ def prepare_work(route: str | None = None) -> Path:
 def main_student(argv: list[str] | None = None) -> int:
     """Write the learner's edition for handing out: the command `student`. Return the status."""
     parser = argparse.ArgumentParser(
-        prog="course_lib student",
+        prog="python3 -m course_lib student",
         description="Write the learner's edition of all lessons into a folder: exercises open, "
         "outputs cleared, each solution folded below its hints. A notebook that was edited there "
         "is never overwritten: the new edition is laid beside it as NN_topic.new.ipynb.",

@@ -16,6 +16,7 @@ from course_lib.settings import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAGS = {"core", "deeper", "workshop", "export", "exercise", "solution", "raises-exception"}
+TAGS |= {"nbval-check-output"}  # nbval compares what such a cell prints
 HOME = re.compile(r"/home/\w|/root\b|/Users/\w|[A-Z]:[\\/]+Users|site-packages|ipykernel_\d")
 LINK = re.compile(r"\[[^\]]*\]\((?!\w+:|#)([^)\s#]+)[^)]*\)")
 

@@ -36,7 +36,7 @@ def train_classifier(
 ):
     """Train on images uint8 (N, C, H, W) and labels int64 (N,); return the history of the loss.
 
-    AdamW with a one-cycle learning rate; ends after cfg.steps, or when should_stop() reaches 1.
+    AdamW with a one-cycle learning rate; ends after cfg.steps or when the budget is used up.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=cfg.lr, weight_decay=cfg.weight_decay)
     batches = datasets.batches(x_all, y_all, batch_size=cfg.batch_size, generator=generator)
@@ -138,7 +138,7 @@ class CNN(nn.Module):
             nn.Conv2d(width, wide, 3, stride=2, padding=1, bias=False), norm(wide), nn.ReLU()
         )
         self.block = ResidualBlock(wide, norm)
-        self.pool = nn.AdaptiveMaxPool2d(1 if head == "pool" else 7)
+        self.pool = nn.AdaptiveMaxPool2d(1 if head == "pool" else 7)  # 7 leaves 7x7 as it is
         self.linear = nn.Linear(wide if head == "pool" else 49 * wide, classes)
         nn.init.zeros_(self.linear.weight)  # no opinion before training: the loss is ln 10
         self.to(memory_format=torch.channels_last)  # faster on most processors

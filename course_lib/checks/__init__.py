@@ -8,6 +8,11 @@ import functools
 import importlib
 import traceback
 
+ALIGNMENT = (
+    "Shapes are matched from the right: to meet x (B, C, H, W), a vector (C,) needs two more axes, "
+    "v[:, None, None]."
+)
+
 
 class CheckFailed(AssertionError):
     """A wrong answer; a notebook shows the message alone."""
@@ -44,6 +49,8 @@ def check(path: str):
             except Exception as error:  # noqa: BLE001  whatever a wrong answer may raise
                 line = traceback.extract_tb(error.__traceback__)[-1]
                 message = f"{type(error).__name__}: {error}\n  raised in {line.name}: {line.line}"
+                if "size of tensor" in message:
+                    message += f"\n  {ALIGNMENT}"
             raise CheckFailed(f"✗ {name}: {message}") from None
 
         return run

@@ -194,7 +194,7 @@ def confusion_matrix(function):
     )
     require(
         torch.equal(counts, expected),
-        "the counts are wrong: were the predictions made in evaluation mode (predict)?",
+        "the counts are wrong: are the predictions those of a `predict` that passes its own check?",
     )
     return (
         "400 images, each counted once, in the row of its true digit, predicted in evaluation mode"

@@ -60,6 +60,11 @@ def _compare_batch_norm_training(ours, torchs, x):
             "(1 - momentum) * old + momentum * batch, and the running variance takes the unbiased "
             "estimate, which divides by B*H*W - 1.",
         )
+    require(
+        not (ours.running_mean.requires_grad or ours.running_var.requires_grad),
+        "the running statistics carry a graph that grows with every step and fills the memory: "
+        "update them under torch.no_grad().",
+    )
     upstream = normal(*x.shape, seed=9)
     (out * upstream).sum().backward()
     (expected * upstream).sum().backward()

@@ -10,7 +10,7 @@
 # # 14 Build a network that sees
 #
 # You will build a convolutional network that reads handwritten digits, with a batch norm and a residual block
-# of your own, train it in under a minute, and find out by experiment what the convolutions buy.
+# of your own, train it in under a minute, and find out what the convolutions buy.
 #
 # | | |
 # |---|---|
@@ -22,14 +22,14 @@
 #
 # 1. write a prediction function that gives every image its own answer, whatever its company,
 # 2. write batch norm, equal to torch's in training, in evaluation and in its gradients,
-# 3. write a residual block and say what it guarantees before any training,
+# 3. write a residual block, and say what still passes through it when its convolutions are zero,
 # 4. write an augmentation that moves every image of a batch differently in one operation,
 # 5. measure how a network reacts when the picture moves, and explain the result.
 #
 # > **Remember.** A convolution moves with the picture; pooling over all positions forgets where. The first is why
 # > a CNN needs few weights, both together are why it still reads a digit that has moved.
 
-# %% tags=["core", "workshop"]
+# %% tags=["core", "workshop", "export"]
 import json
 import math
 from dataclasses import dataclass, replace
@@ -42,7 +42,6 @@ from course_lib import checks, datasets, device, explore, images, plots, setting
 from course_lib.settings import profile
 
 
-# %% tags=["core", "workshop", "export"]
 @dataclass
 class Config:
     """The numbers of lesson 14; `profile` picks the value for the profile that you run in."""
@@ -58,9 +57,11 @@ class Config:
 # %% [markdown] tags=["core", "workshop"]
 # ## 1 Look at the data
 #
-# Sixty thousand digits to learn from, ten thousand that no training step may ever touch. By default the course
-# draws its own (`strokes`); with `COURSE_DATA=mnist` every cell below runs on the real ones.
-# Axes, here and everywhere: B images in a batch, C channels, H rows, W columns, K classes.
+# Sixty thousand digits to learn from, ten thousand that no training step may ever touch. By default the course draws its
+# own (`strokes`); with `COURSE_DATA=mnist` every cell runs on the real ones. `train.images` are bytes, 0 to 255;
+# `train.float()` are numbers from 0 to 1.
+# Axes, here and everywhere: B images in a batch, C channels, H rows, W columns, K classes. Sections marked *deeper* can be
+# left for another day.
 
 # %% tags=["core", "workshop"]
 cfg = Config()
@@ -81,8 +82,11 @@ fig = plots.show_images(train.images[:40], value_range=(0, 255), columns=10)
 #
 # The simplest thing that could work is the two-layer network of lesson 11, which takes the 784 grey values as a
 # list. The training loop is lesson 10's, with two additions: a learning rate that rises and falls
-# (`one_cycle`), and a place for an augmentation, which section 8 fills. The model returns *logits* $s_k$, any real
-# numbers, one per class; `F.cross_entropy` turns them into probabilities itself:
+# (`one_cycle`), and a place for an augmentation, which section 8 fills. `training.progress` counts the steps, shows how
+# far they are, and ends the loop early if you press ■ or if a budget (`should_stop`) is used up.
+#
+# The model returns *logits* $s_k$, any real numbers, one per class; `F.cross_entropy` turns them into probabilities
+# itself, and returns the mean of $\ell$ over the batch (in *nats*, since the logarithm is the natural one):
 #
 # $$ \ell = -\log \frac{e^{s_y}}{\sum_k e^{s_k}} = -s_y + \log \sum_k e^{s_k} . $$
 
@@ -98,7 +102,7 @@ def train_classifier(
 ):
     """Train on images uint8 (N, C, H, W) and labels int64 (N,); return the history of the loss.
 
-    AdamW with a one-cycle learning rate; ends after cfg.steps, or when should_stop() reaches 1.
+    AdamW with a one-cycle learning rate; ends after cfg.steps or when the budget is used up.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=cfg.lr, weight_decay=cfg.weight_decay)
     batches = datasets.batches(x_all, y_all, batch_size=cfg.batch_size, generator=generator)
@@ -118,9 +122,10 @@ def train_classifier(
 
 
 # %% [markdown] tags=["core", "workshop"]
-# **Your first lines.** Some layers compute one thing while training and another in use, and a network that is asked
-# in the wrong mode gives an image another score in other company. So predictions get a function of their own. It
-# treats every image as if it were alone, builds no graph, and hands the model back in the mode in which it came.
+# **Your first lines.** Some layers compute one thing while training and another in use (section 4 builds one). Asked in
+# training mode, a network with such a layer lets the score of an image depend on the other images in its batch. So
+# predictions get a function of their own. It treats every image as if it were alone, builds no graph, and hands the
+# model back in the mode in which it came.
 #
 # <details><summary>Hint 1</summary><code>images.split(n)</code> gives the images n at a time, the last batch being
 # smaller; <code>torch.cat</code> joins the answers.</details>
@@ -155,7 +160,6 @@ def accuracy(model, images, labels):
 predict = checks.cnn.predict(predict)
 
 # %% tags=["core", "workshop"]
-train_classifier = checks.cnn.train_classifier(train_classifier)
 mlp = two_layers().to(dev)
 mlp_cfg = replace(cfg, lr=0.002, steps=profile(smoke=20, standard=1500))
 train_classifier(mlp, mlp_cfg, train_x, train_y, generator)
@@ -174,8 +178,8 @@ def move(x, dx):
 
 
 shifts = range(7)
-moved = {"two layers": [accuracy(mlp, move(test_x, dx), test_y) for dx in shifts]}
-print("read:", ", ".join(f"{share:.0%}" for share in moved["two layers"]))
+moved = {"two layers": [100 * accuracy(mlp, move(test_x, dx), test_y) for dx in shifts]}
+print("  ".join(f"{dx} px: {percent:.0f} %" for dx, percent in enumerate(moved["two layers"])))
 row = torch.cat([move(test_x[:1], dx) for dx in shifts])
 fig = plots.show_images(
     row.cpu(), value_range=(0, 255), columns=7, labels=predict(mlp, row).argmax(1).tolist(),
@@ -188,7 +192,7 @@ fig = plots.show_images(
 # The network has not learnt what a digit looks like. It has learnt which of 784 numbered cells are full when
 # somebody writes it *there*. What it knows about an edge in one place it does not know in any other.
 #
-# We know two things about pictures that it does not. **Locality:** what belongs together lies together; an edge
+# We know two things that it does not. **Locality:** what belongs together lies together; an edge
 # shows in a 3x3 window. **Sharing:** an edge is an edge everywhere; the same 9 weights will do at every position.
 # Count the weights of one layer from 784 numbers to 784 numbers:
 #
@@ -198,7 +202,8 @@ fig = plots.show_images(
 # | local | a 3x3 window, with weights of its own | 784 · 9 = 7,056 |
 # | convolution | a 3x3 window, with the weights that all share | 9 |
 #
-# With several channels the sum runs over the window *and* the input channels:
+# With several channels the sum runs over the window, $u, v \in \{-1, 0, 1\}$, *and* the input channels; what lies
+# outside the picture counts as zero:
 #
 # $$ y_{k,i,j} = b_k + \sum_{c} \sum_{u,v} w_{k,c,u,v}\; x_{c,\,i+u,\,j+v} $$
 #
@@ -208,7 +213,7 @@ fig = plots.show_images(
 # | $w$, $b$ | `conv.weight`, `conv.bias` | (C', C, 3, 3), (C',) |
 
 # %% [markdown] tags=["deeper"]
-# **Why a convolution, and not something else?** Because there is nothing else. Ask for a linear layer $A$ that *moves
+# *Deeper.* **Why a convolution, and not something else?** Because there is nothing else. Ask for a linear layer $A$ that *moves
 # with the picture*: $A\,S = S\,A$ for every shift $S$. This is called **equivariance** to shifts. Every
 # picture is a sum of single bright pixels, $x = \sum_p x_p\, S_p\, e$, where $e$ is a bright pixel at the origin
 # and $S_p$ moves it to $p$. Then
@@ -226,15 +231,15 @@ print(f"move and convolve, or convolve and move: {gap:g} apart")
 assert gap < 1e-5
 
 # %% [markdown] tags=["core"]
-# Equivariance alone does not read moved digits: the feature map moves along with the digit, and a dense layer on
-# top of it sees other cells full. What is missing is a last step that **forgets where**: the maximum over all
+# A convolution moves with the picture (the *deeper* cells above prove it and measure it). That alone does not read moved
+# digits: the feature map moves along, and a dense layer on top of it finds other cells full. What is missing is a last step that **forgets where**: the maximum over all
 # positions, *global max pooling*. Of each feature it keeps how clearly it was seen anywhere. Section 7 tests both
-# halves of this sentence. First, two more parts make such networks train well.
+# halves of this sentence. First, two more parts, without which deeper networks do not train; section 7 tests that too.
 #
 # ## 4 Keep the signal in range: batch norm
 #
-# The signals inside a network drift as its weights change, and every layer has to chase the one below. Batch norm
-# (Ioffe and Szegedy 2015, algorithm 1) pins them down. For each channel $c$, take mean and variance over all that
+# Pass a signal through many layers, and it grows or shrinks by some factor at each. Batch norm (Ioffe and Szegedy 2015,
+# algorithm 1) brings it back to one size after each. For each channel $c$, take mean and variance over all that
 # shares the channel's weights: all images of the batch and all positions, $m = BHW$ numbers.
 #
 # $$ \mu_c = \frac1m \sum_{b,i,j} x_{b,c,i,j}, \qquad
@@ -299,14 +304,16 @@ BatchNorm2d = checks.cnn.batch_norm(BatchNorm2d)
 # ## 5 Leave a way through: the residual block
 #
 # Stack ten layers, and the first hears of the loss only through the nine above it, each of which multiplies the
-# gradient by its own weights. He and others (2016, figure 2) add the input back at the end of a block:
+# gradient by its own weights. He and others (2016, figure 2) add the input back at the end of a block ($*$ is the
+# convolution):
 #
 # $$ y = \operatorname{relu}\big(x + F(x)\big), \qquad
 #    F(x) = \mathrm{norm}_2(w_2 * \operatorname{relu}(\mathrm{norm}_1(w_1 * x))), \qquad
 #    \frac{\partial (x + F)}{\partial x} = 1 + \frac{\partial F}{\partial x} $$
 #
-# Whatever $F$ does, the 1 is there: a path with no weights on it. And a block that has nothing to add need only make
-# $F$ small; doing no harm is the easy case, not something to be learnt.
+# Whatever $F$ does, the 1 is there: a path with no weights on it. Set the convolutions to zero, and a block hands on the
+# $x \ge 0$ that it gets from the ReLU before it, and the gradient, unchanged: doing nothing is the easy case, not something
+# to be learnt.
 #
 # <details><summary>Hint 1</summary>A 3x3 convolution keeps the size with <code>padding=1</code>. Which layers stand in front of
 # a batch norm and so need no bias?</details>
@@ -365,7 +372,7 @@ class CNN(nn.Module):
             nn.Conv2d(width, wide, 3, stride=2, padding=1, bias=False), norm(wide), nn.ReLU()
         )
         self.block = ResidualBlock(wide, norm)
-        self.pool = nn.AdaptiveMaxPool2d(1 if head == "pool" else 7)
+        self.pool = nn.AdaptiveMaxPool2d(1 if head == "pool" else 7)  # 7 leaves 7x7 as it is
         self.linear = nn.Linear(wide if head == "pool" else 49 * wide, classes)
         nn.init.zeros_(self.linear.weight)  # no opinion before training: the loss is ln 10
         self.to(memory_format=torch.channels_last)  # faster on most processors
@@ -380,8 +387,7 @@ class CNN(nn.Module):
         return self.linear(self.features(x))
 
 
-# %% tags=["deeper"]
-# NBVAL_CHECK_OUTPUT
+# %% tags=["deeper", "nbval-check-output"]
 h = torch.zeros(2, 1, 28, 28)
 for name, part in CNN(width=32).named_children():
     h = part(h.flatten(1) if name == "linear" else h)
@@ -389,7 +395,7 @@ for name, part in CNN(width=32).named_children():
 print(*(f"{device.count_parameters(net):,}" for net in (CNN(width=32), mlp)), "for the two layers")
 
 # %% [markdown] tags=["deeper"]
-# ### Is your batch norm good enough to train with?
+# ### Deeper: is your batch norm good enough to train with?
 #
 # The check compared single calls. Now train the same small network ten steps, once with your layer and once with
 # torch's, from the same weights on the same batch.
@@ -405,7 +411,7 @@ def first_losses(norm, dtype, steps=10):
     adam = torch.optim.Adam(model.parameters(), lr=0.01)
     losses = torch.zeros(steps, dtype=torch.float64)
     for step in range(steps):
-        loss = F.cross_entropy(model(test.float()[:32].to(dtype)), test.labels[:32])
+        loss = F.cross_entropy(model(train.float()[:32].to(dtype)), train.labels[:32])
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -420,25 +426,24 @@ for dtype in (torch.float64, torch.float32):
 
 idle = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(5408, 10))
 adam = torch.optim.Adam([nn.init.zeros_(idle[0].bias)], lr=0.01)
-F.cross_entropy(idle(test.float()[:32]), test.labels[:32]).backward()
+F.cross_entropy(idle(train.float()[:32]), train.labels[:32]).backward()
 adam.step()
 bias = idle[0].bias
 print(f"idle bias: gradient {bias.grad.abs().max():.0e}, step from 0 to {bias.abs().max():.0e}")
 
 # %% [markdown] tags=["deeper"]
-# In float64 they agree to the last digits. In float32 two right answers that round differently drift apart, and
-# Adam is the amplifier: it divides every gradient by its own size. The idle bias shows it at its purest: its
-# gradient is nothing but rounding, and it takes a full step of the learning rate all the same. So: compare
-# implementations in float64, and expect curves in float32 to agree in shape only. From here on the network uses
-# torch's layer, which is faster.
+# In float64 they agree to the last digits. In float32 two right answers that round differently drift apart from the first
+# step on, and Adam is the amplifier: it divides every gradient by its own size. The idle bias shows it at its purest: its
+# gradient is nothing but rounding, and it takes a full step all the same. So compare implementations in float64. From
+# here on the network uses torch's layer, which is faster.
 
 # %% [markdown] tags=["core", "workshop"]
 # ### Train
 #
-# Three numbers can be known before training. The parameters you have counted. The loss of a network that has no opinion
-# on ten classes is $\ln 10 = 2.303$; ours starts there, since its last weights are zero. And a network that cannot learn
-# 64 images by heart has a bug, whatever its loss does on 60,000. (The ■ of the toolbar stops a training early; network and
-# history stay.)
+# Three things can be known before training. The number of parameters. The loss: without an opinion on ten classes it is
+# $\ln 10 = 2.303$, and this network starts near there, since its last weights are zero. And that 64 images can be learnt by
+# heart: a network that cannot has a bug, whatever its loss does on 60,000. (The ■ of the toolbar stops a training early;
+# network and history stay.)
 
 # %% tags=["deeper"]
 torch.manual_seed(cfg.seed)
@@ -477,43 +482,60 @@ assert accuracy(cnn, test_x, test_y) > profile(smoke=0.15, standard=0.98)
 torch.manual_seed(cfg.seed)
 rival = CNN(cfg.width, head="flatten").to(dev)
 train_classifier(rival, cfg, train_x, train_y, generator)
-moved["CNN, flatten"] = [accuracy(rival, move(test_x, dx), test_y) for dx in shifts]
-moved["CNN, pool"] = [accuracy(cnn, move(test_x, dx), test_y) for dx in shifts]
-
-
-percent = {name: [100 * share for share in row] for name, row in moved.items()}
-fig = plots.curves(percent, xlabel="shift in pixels", ylabel="% of the test digits read")
+moved["CNN, flatten"] = [100 * accuracy(rival, move(test_x, dx), test_y) for dx in shifts]
+moved["CNN, pool"] = [100 * accuracy(cnn, move(test_x, dx), test_y) for dx in shifts]
+fig = plots.curves(moved, xlabel="shift in pixels", ylabel="% of the test digits read")
 
 # %% [markdown] tags=["core"]
-# Both halves hold. With the `flatten` head the shared convolutions find the strokes of a moved digit, but the last layer
-# looks for them at the old cells. With the pooling head the accuracy hardly moves. (It is not *exactly* invariant: after two
-# strides of 2 the feature map repeats itself only every 4 pixels, and at 5 or 6 pixels wide digits lose ink over the edge.)
+# The pooling head hardly notices the shift. The `flatten` head falls later than the two-layer network, and falls: its last
+# layer looks for each feature in one of 7x7 cells, and a cell is 4 pixels wide, so small shifts leave most features where
+# they are looked for. What the convolution brings is finding the features again; what the pooling brings is not asking where.
 #
 # ### Fewer examples?
 #
-# Weights that serve everywhere learn from every place of every picture, so a CNN should need fewer pictures. **Predict:**
-# does it win at 100 training images, at 10,000? To answer takes many trainings: three networks, five sizes, five
-# seeds. They ran once (`python -m course_lib bench --experiment 14`); the figures lie in `data/results/14.json`.
+# Weights that serve everywhere learn from every place of every picture, so a CNN should need fewer pictures.
+#
+# **Predict.** Which of the three networks wins with 100 training images, and which with 10,000?
+#
+# That takes many trainings: three networks, five sizes, five seeds. They ran once; the figures lie in
+# `data/results/14.json` (`python3 -m course_lib bench --experiment 14` makes them again).
 
-# %% tags=["deeper"]
+# %% tags=["core"]
 results = json.loads((settings.ROOT / "data/results/14.json").read_text(encoding="utf-8"))
-figures = results["data"]["strokes"]  # in per cent
+figures, sizes = results["data"]["strokes"], results["sizes"]  # accuracies in per cent
 fig = plots.curves(
-    {name: (results["sizes"], row["mean"], row["std"]) for name, row in figures.items()},
+    {name: (sizes, row["mean"], row["std"]) for name, row in figures["examples"].items()},
     xlabel="training images", ylabel="% of the test digits read", log="x",
     caption=f"Mean and standard deviation over {results['seeds']} seeds.",
 )
 
 # %% [markdown] tags=["deeper"]
-# ## 8 More digits than you have: augmentation
+# TEXT-AFTER-EXAMPLES
 #
-# A digit that is turned a little, zoomed a little or shifted a little is still that digit; showing the network such
+# *Deeper.* **And the two parts of sections 4 and 5?** One block is too few to tell. The same experiment also trained twelve
+# blocks on top of each other. **Predict:** what happens without batch norm, without the skip, and without both?
+
+# %% tags=["deeper"]
+arms = {name: (row["mean"][0], row["std"][0]) for name, row in figures["depth"].items()}
+fig = plots.bars(arms, ylabel="% of the test digits read, twelve blocks", reference={"chance": 10})
+
+# %% [markdown] tags=["deeper"]
+# TEXT-AFTER-DEPTH
+#
+# ## 8 Deeper: more digits than you have
+#
+# **Augmentation.** A digit that is turned a little, zoomed a little or shifted a little is still that digit; showing the network such
 # variants costs no new data. One 2x3 matrix an image says, for each pixel of the *result*, at which place of the
 # *original* to look, in coordinates from $-1$ to $1$:
 #
 # $$ \begin{pmatrix} x_\text{from} \\ y_\text{from} \end{pmatrix} =
 #    \frac1z \begin{pmatrix} \cos a & -\sin a \\ \sin a & \cos a \end{pmatrix}
 #    \begin{pmatrix} x \\ y \end{pmatrix} - \begin{pmatrix} t_x \\ t_y \end{pmatrix} $$
+#
+# | symbol | variable | shape |
+# |---|---|---|
+# | $a$, $z$ | `angle` (radians), `scale` | (B,) |
+# | $t_x$, $t_y$ | to be made of `right` and `down`, in pixels | (B,) |
 #
 # Mind the direction: to make a digit *larger* by $z$ you look at a *smaller* part of the original. B such matrices and
 # two calls move a whole batch; no loop over images, no worker processes.
@@ -555,15 +577,16 @@ for name, variants in {"as drawn": None, "augmented": augment}.items():
     small = CNN(cfg.width).to(dev)
     train_classifier(small, few, train_x[:300], train_y[:300], generator, augment=variants)
     print(f"300 digits, {name}: {accuracy(small, test_x, test_y):.1%} read")
-cnn = CNN(cfg.width).to(dev)
+cnn = CNN(cfg.width).to(dev)  # takes the place of the one before, from here on
 train_classifier(cnn, cfg, train_x, train_y, generator, augment=augment)
 print(f"60,000 digits, augmented: {accuracy(cnn, test_x, test_y):.2%} read")
 
 # %% [markdown] tags=["core", "workshop"]
 # ## 9 Look, and play
 #
-# One number hides what the mistakes are. Here are those of which the network was surest. Are they mistakes? Cover the
-# labels and read them yourself. The confusion matrix below counts, for each true digit, what it was taken for.
+# Here are the mistakes of which the network was surest. Are they mistakes? Cover the labels and read them yourself: of some
+# you will be sure, of some not. The confusion matrix below counts, for each true digit, what it was read as; its
+# colours end at 20, so that mistakes show beside the diagonal.
 
 # %% tags=["core", "workshop"]
 certainty, answer = predict(cnn, test_x).softmax(dim=1).cpu().max(dim=1)
@@ -577,15 +600,19 @@ fig = plots.show_images(
 
 # %% tags=["deeper", "workshop"]
 confusion = torch.bincount(10 * test.labels + answer, minlength=100).view(10, 10)
-fig = plots.heatmap(confusion, xlabel="read as", ylabel="digit", ticks=range(10), value_range=(0, 9))
+fig = plots.heatmap(confusion, xlabel="read", ylabel="true", ticks=range(10), value_range=(0, 20))
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["deeper", "workshop"]
 # **Draw a digit that it cannot read.** The sliders set the true factors of a stroke. Find one that you read at once and
-# the network does not: what has it never seen?
+# the network does not. (A 4 turned by 90 degrees, say. A convolution knows shifts; of turning it knows only what it was
+# shown, and the training digits are turned by 15 degrees at most.)
+#
+# **Read your own handwriting.** Then write a digit on white paper with a thick pen, photograph it and load the photograph. The
+# paper's brightness is estimated and taken out, the ink is cut out, scaled into a 20x20 box and centred by its
+# centre of mass, as the training digits are. Until you load one, a drawn stand-in on badly lit paper is read.
 
-# %% tags=["core", "workshop"]
+# %% tags=["deeper", "workshop"]
 def read_stroke(digit, shift, slant, rotation, thickness):
-    """Draw one stroke and show it with the network's probabilities."""
     pen = {"slant": slant, "rotation": rotation, "thickness": thickness}
     x = move(strokes.draw({"digit": torch.tensor([digit])} | pen), shift)
     chances = predict(cnn, x.to(dev)).softmax(dim=1)[0].cpu()
@@ -595,11 +622,6 @@ def read_stroke(digit, shift, slant, rotation, thickness):
 scales = {"digit": (0, 9, 4, 1), "shift": (0, 10, 0, 1), "slant": (-1.0, 1.5, 0.1, 0.1)}
 scales |= {"rotation": (-90, 90, 0, 5), "thickness": (1.0, 8.0, 2.6, 0.2)}
 explore.View(read_stroke, [explore.slider(name, *scale) for name, scale in scales.items()])
-
-# %% [markdown] tags=["deeper", "workshop"]
-# **Read your own handwriting.** Write a digit on white paper with a thick pen, photograph it and load the photograph. The
-# paper's brightness is estimated and taken out, the ink is cut out, scaled into a 20x20 box and centred by its
-# centre of mass, as the training digits are. Until you load one, a drawn stand-in on badly lit paper is read.
 
 # %% tags=["deeper", "workshop"]
 def read_photo(picture):
@@ -612,24 +634,19 @@ def read_photo(picture):
 explore.upload(read_photo, example=images.example_photo(test.images[1]))
 
 # %% [markdown] tags=["core"]
-# ## 10 Break it on purpose
+# ## 10 Break it on purpose: a softmax too many (C1)
 #
-# Three classic mistakes, none of which raises an error. (C1, C3, C4: their numbers in the list of real bugs that the
-# checks of this course are tested against.)
+# (C1 and its like number the real bugs that the checks of this course are tested against.)
 #
-# **A softmax too many (C1).** `F.cross_entropy` takes logits. Somebody ends the network with a softmax, "because we want
-# probabilities". The largest "logit" is now at most 1 and the others at least 0, so even a perfect answer costs
+# `F.cross_entropy` takes logits. Somebody ends the network with a softmax, "because we want probabilities". Nothing
+# complains. But the largest "logit" is now at most 1 and the others at least 0, so even a perfect answer costs
 #
 # $$ -\log \frac{e^1}{e^1 + 9 e^0} = 1.461 \text{ nats.} $$
 #
 # **Predict.** Where does the loss curve flatten? Does the accuracy suffer as much as the loss?
-#
-# **Scored in training mode (C4), and on the training images (C3).** Train on just 300 digits until they are known by heart,
-# and ask for the accuracy in four ways. The test digits come sorted, as they would from a folder per class.
-#
-# **Predict.** Which of the four numbers is the honest one?
 
 # %% tags=["core"]
+train_classifier = checks.cnn.train_classifier(train_classifier)  # it is right
 floor = -math.log(math.e / (math.e + 9))
 runs, quick = {}, replace(cfg, steps=profile(smoke=20, standard=200))
 for name, ending in (("logits", nn.Identity()), ("softmax before the loss", nn.Softmax(dim=1))):
@@ -639,6 +656,21 @@ for name, ending in (("logits", nn.Identity()), ("softmax before the loss", nn.S
     print(f"{name}: loss {runs[name][1][-1]:.2f}, {accuracy(broken, test_x, test_y):.1%} read")
 fig = plots.curves(runs, xlabel="step", ylabel="loss in nats", smooth=10, reference={"best": floor})
 assert min(runs["softmax before the loss"][1]) > floor - 1e-3
+
+# %% [markdown] tags=["core"]
+# It flattens above 1.461, which only a softmax that is exactly 0 or 1 would reach, and the accuracy suffers less than the
+# loss: the network learns all the same, only worse, which is why nobody notices. A loss over ten classes that will not go
+# below 1.46 is the signature.
+
+# %% [markdown] tags=["deeper"]
+# ## 11 Deeper: exercises
+#
+# **A. Predict (★, 5 minutes): four scores (C3, C4).** Train on just 300 digits until they are known by heart, and ask for the
+# accuracy in four ways: on these 300 and on the test digits, in eval mode and in training mode. The test digits come
+# sorted, as they would from a folder per class. Which of the four numbers is honest, and how wrong are the others?
+#
+# <details><summary>Hint 1</summary>Which pictures has the network seen?</details>
+# <details><summary>Hint 2</summary>In training mode, what is the mean of a batch that holds nothing but ones?</details>
 
 # %% tags=["deeper"]
 torch.manual_seed(cfg.seed)
@@ -651,18 +683,14 @@ for x, y in ((train_x[some], train_y[some]), (test_x[by_class], test_y[by_class]
     careless = (careless == y).double().mean()
     print(f"{len(x)} images: {honest:.1%} in eval mode, {careless:.1%} in training mode")
 
-# %% [markdown] tags=["core"]
-# A loss over ten classes that will not go below 1.461 is the signature of a softmax too many. The network learns all the
-# same, only worse, which is why nobody notices; `checks.cnn.train_classifier` does, in three steps. Of the four scores
-# one is honest: new images, in eval mode. On its 300 training images the network knows the answers. And in training mode
-# each batch of sorted digits is normalised by company of its own kind, which it never met before.
-
 # %% [markdown] tags=["deeper"]
-# ## 11 Exercises
+# <details><summary>Answer to A</summary>Only the test digits in eval mode. On its 300 training images the network knows the
+# answers. In training mode each batch of sorted digits is normalised by company of its own kind, which the network has
+# never met.</details>
 #
-# **A. Predict (★, 5 minutes).** Choose one shuffling of the 784 positions and apply it to every training and every test
+# **B. Predict (★, 5 minutes): shuffled pixels.** Choose one shuffling of the 784 positions and apply it to every training and every test
 # picture. To you the digits become noise. What happens to the accuracy of the two-layer network, and to that of the
-# CNN?
+# CNN, each compared with its own on real pictures?
 #
 # <details><summary>Hint 1</summary>Which of the two would notice if somebody renumbered its inputs?</details>
 # <details><summary>Hint 2</summary>A dense layer sums over all inputs in any order; a convolution trusts that neighbours
@@ -671,18 +699,19 @@ for x, y in ((train_x[some], train_y[some]), (test_x[by_class], test_y[by_class]
 # %% tags=["deeper"]
 order = torch.randperm(784, generator=generator, device=dev)
 shuffled_train, shuffled_test = (x.flatten(1)[:, order].view_as(x) for x in (train_x, test_x))
+fig = plots.show_images(shuffled_test[:10].cpu(), value_range=(0, 255), columns=10)
 for name, model, arm in (("two layers", two_layers(), mlp_cfg), ("CNN", CNN(cfg.width), cfg)):
     train_classifier(model.to(dev), arm, shuffled_train, train_y, generator)
     print(f"{name} on shuffled pictures: {accuracy(model, shuffled_test, test_y):.2%} read")
 
 # %% [markdown] tags=["deeper"]
-# <details><summary>Answer to A</summary>For the dense network only the names of its inputs change, and its accuracy stays
-# what it was in section 2. The CNN loses: its advantage is knowledge about pictures, and helps only where that
-# knowledge is true.</details>
+# <details><summary>Answer to B</summary>For the two-layer network only the names of its inputs change, and its accuracy stays
+# within chance what it was in section 2. The CNN loses most of its lead: what it knows about neighbours has stopped being
+# true. (It is also the deeper network; that lead stays.)</details>
 #
-# **B. Build (★★★, 20 minutes).** In evaluation mode a batch norm is a fixed scale and shift, and a convolution is linear.
-# So the two are *one* convolution with a bias. Derive its weight and bias, and build it. (This is done to every network
-# before it goes into a phone.)
+# **C. Build (★★★, 20 minutes).** In evaluation mode a batch norm is a fixed scale and shift, and a convolution is linear.
+# So the two are *one* convolution with a bias. Derive its weight and bias, and fill them in place (`parameter.copy_(...)`
+# under `torch.no_grad()`). Networks are folded like this before they go into a phone.
 #
 # <details><summary>Hint 1</summary>norm(y) = s y + (β - μ s) with s = γ / sqrt(σ² + ε), a number per output channel. Put
 # y = w * x + b in.</details>
@@ -709,8 +738,8 @@ def fold_batch_norm(conv, norm):
 fold_batch_norm = checks.cnn.fold_batch_norm(fold_batch_norm)
 
 # %% [markdown] tags=["deeper"]
-# **C. Debug (★★, 10 minutes).** This function runs, and returns a table that looks like a confusion matrix. It has three
-# faults. Find them by asking what it does with four images of which you know everything; then write it right.
+# **D. Debug (★★, 10 minutes).** This function runs, and returns a table that looks like a confusion matrix. It has three
+# faults. Copy it into a cell, ask what it does with a few images of which you know everything, then write it right.
 #
 # ```python
 # def confusion_matrix(model, images, labels, classes=10):
@@ -720,10 +749,10 @@ fold_batch_norm = checks.cnn.fold_batch_norm(fold_batch_norm)
 #     return counts
 # ```
 #
-# <details><summary>Hint 1</summary>In which mode is the model? Which index is the true class? What does
-# <code>counts[index] += 1</code> do when a pair occurs twice in <code>index</code>?</details>
-# <details><summary>Hint 2</summary>Use <code>predict</code>; rows are labels; <code>+=</code> counts a repeated pair once, section 9
-# counts every time.</details>
+# <details><summary>Hint 1</summary>How many images does the table count if you ask for ten? Is the row what the docstring below
+# says? What did you learn in section 2 about asking a model?</details>
+# <details><summary>Hint 2</summary><code>counts[index] += 1</code> counts a pair that occurs twice only once; section 9 counts every
+# time.</details>
 
 # %% tags=["deeper", "exercise", "export"]
 def confusion_matrix(model, images, labels, classes=10):
@@ -741,30 +770,28 @@ confusion_matrix = checks.cnn.confusion_matrix(confusion_matrix)
 # %% [markdown] tags=["core", "workshop"]
 # ## 12 To discuss, and to keep
 #
-# <details><summary><b>Question C8.</b> "A fully connected network needs hand-made features, a CNN learns its own." True?</summary>
-# No. Both learn their features from the pixels; section 2's network did, and read most digits. The difference is what
-# each knows in advance: locality and sharing.</details>
-# <details><summary><b>Question C5.</b> A notebook works for its author and fails after "Restart and run all". What do you look
-# for first?</summary>A variable that a deleted or re-ordered cell left behind: a test set of an earlier section, a model
-# trained twice. Functions that take all that they use are the cure, and running from the top before believing a
-# number.</details>
-# <details><summary><b>Question.</b> Which augmentations would be wrong for digits, and which for street scenes?</summary>Half a turn
-# makes a 6 a 9, and a mirrored 2 is no digit; a street may be mirrored (unless traffic signs matter) but hardly turned. An
-# augmentation states something that you know about the world.</details>
+# <details><summary><b>C8.</b> "A fully connected network needs hand-made features, a CNN learns its own." True?</summary>
+# No. Both learn features from the pixels; section 2's network did, and read most digits. The difference is what each knows
+# in advance: locality and sharing.</details>
+# <details><summary><b>C5.</b> A notebook works for its author and fails after "Restart and run all". What do you look for
+# first?</summary>A variable that a deleted or re-ordered cell left behind: an earlier test set, a model trained twice.
+# Write functions that take all they use, and run from the top before you believe a number.</details>
+# <details><summary>Which augmentations would be wrong for digits, which for street scenes?</summary>Half a turn makes a 6 a 9,
+# and a mirrored 2 is no digit; a street may be mirrored (unless signs matter) but hardly turned. An augmentation
+# states something that you know about the world.</details>
 #
 # **Summary**
 #
-# - A convolution is what remains of a linear layer that must move with the picture: local, shared, few weights.
+# - A linear layer that must move with the picture is a convolution: local, shared, few weights.
 # - A convolution moves with the picture; pooling over all positions forgets where. The first is why a CNN needs few
 #   weights, both together are why it still reads a digit that has moved.
 # - Batch norm computes one thing in training and another in use; scores are taken in evaluation mode, on images that no
 #   training step has seen.
-# - A residual block leaves a path without weights; at worst it does nothing.
-# - Know three numbers before you train: the parameters, ln 10, and that 64 images can be learnt by heart.
+# - A residual block leaves a path without weights: with its convolutions at zero, signal and gradient pass unchanged.
+# - Know three things before you train: the number of parameters, the loss ln 10, and that 64 images can be learnt by heart.
 #
 # **Later lessons import** `CNN` (its features are the ruler of lesson 15), `ResidualBlock`, `train_classifier`, `predict`
-# and `augment`. **Limits:** clean, centred, grey, one digit a picture. A convolution knows shifts; of rotation and size
-# it knows nothing but what augmentation shows it.
+# and `augment`. **Limits:** clean, grey, one digit a picture; of rotation and size the network knows what it was shown.
 #
 # **Papers.** LeCun et al. (1998), *Gradient-based learning applied to document recognition*, section II · Ioffe and Szegedy
 # (2015), *Batch normalization*, algorithms 1 and 2 · He et al. (2016), *Deep residual learning for image recognition*,
