@@ -74,7 +74,7 @@ def _weights_path(data: str):
     return settings.weights_dir() / f"judge-{data}.safetensors"
 
 
-def train_judge(data: str, steps: int = 4000) -> dict:
+def train_judge(data: str, steps: int = 3000) -> dict:
     """Train the judge of a digits set, write its weights and return the facts saved with them."""
     train, test = datasets.load(data, "train"), datasets.load(data, "test")
     cfg = replace(cnn.Config(), steps=steps)

@@ -32,6 +32,8 @@ def test_every_judge_names_itself_and_its_accuracy():
         assert judge.facts["data"] in judge.name and "%" in judge.name
         assert judge.facts["accuracy"] > 0.98
         assert path.stat().st_size < 1_000_000
+        table = (settings.ROOT / "data" / "README.md").read_text(encoding="utf-8")
+        assert f"`{path.name}`" in table and f"{judge.facts['accuracy']:.2%}"[:-1] in table
 
 
 @pytest.mark.parametrize(
