@@ -15,6 +15,8 @@ FAMILIES = {topic: importlib.import_module(f"tests.mutants.{topic}") for topic i
 # The check functions have names of their own; this maps the object that they check to them.
 CHECK_OF = {
     "BatchNorm2d": "batch_norm",
+    "Conv2d": "conv2d_layer",
+    "ConvTranspose2d": "conv_transpose_layer",
     "ResidualBlock": "residual_block",
 }
 

@@ -233,8 +233,8 @@ assert gap < 1e-5
 # %% [markdown] tags=["core"]
 # A convolution moves with the picture (the *deeper* cells above prove it and measure it). That alone does not read moved
 # digits: the feature map moves along, and a dense layer on top of it finds other cells full. What is missing is a last step that **forgets where**: the maximum over all
-# positions, *global max pooling*. Of each feature it keeps how clearly it was seen anywhere. Section 7 tests both
-# halves of this sentence. First, two more parts, without which deeper networks do not train; section 7 tests that too.
+# positions, *global max pooling*. Of each feature it keeps how clearly it was seen anywhere. First, two
+# parts without which deep networks do not train (section 7 tests that, too).
 #
 # ## 4 Keep the signal in range: batch norm
 #
@@ -432,18 +432,17 @@ bias = idle[0].bias
 print(f"idle bias: gradient {bias.grad.abs().max():.0e}, step from 0 to {bias.abs().max():.0e}")
 
 # %% [markdown] tags=["deeper"]
-# In float64 they agree to the last digits. In float32 two right answers that round differently drift apart from the first
-# step on, and Adam is the amplifier: it divides every gradient by its own size. The idle bias shows it at its purest: its
-# gradient is nothing but rounding, and it takes a full step all the same. So compare implementations in float64. From
-# here on the network uses torch's layer, which is faster.
+# In float64 they agree to the last digits. In float32 two right answers that round differently drift apart, and Adam is
+# the amplifier: it divides every gradient by its own size. The idle bias shows it at its purest: its
+# gradient is nothing but rounding, and it takes a full step all the same. So compare implementations in float64. From here
+# on the network uses torch's faster layer.
 
 # %% [markdown] tags=["core", "workshop"]
 # ### Train
 #
 # Three things can be known before training. The number of parameters. The loss: without an opinion on ten classes it is
 # $\ln 10 = 2.303$, and this network starts near there, since its last weights are zero. And that 64 images can be learnt by
-# heart: a network that cannot has a bug, whatever its loss does on 60,000. (The ■ of the toolbar stops a training early;
-# network and history stay.)
+# heart: a network that cannot has a bug, whatever its loss does on 60,000.
 
 # %% tags=["deeper"]
 torch.manual_seed(cfg.seed)
@@ -489,7 +488,7 @@ fig = plots.curves(moved, xlabel="shift in pixels", ylabel="% of the test digits
 # %% [markdown] tags=["core"]
 # The pooling head hardly notices the shift. The `flatten` head falls later than the two-layer network, and falls: its last
 # layer looks for each feature in one of 7x7 cells, and a cell is 4 pixels wide, so small shifts leave most features where
-# they are looked for. What the convolution brings is finding the features again; what the pooling brings is not asking where.
+# they are looked for. The convolution finds the features again; the pooling does not ask where.
 #
 # ### Fewer examples?
 #
@@ -510,7 +509,9 @@ fig = plots.curves(
 )
 
 # %% [markdown] tags=["deeper"]
-# TEXT-AFTER-EXAMPLES
+# With 10,000 images the pooling head wins; with 100 it is by far the worst, and the other two are equal within their spread.
+# To forget where a feature was seen is to throw something away, and features learnt from so few pictures cannot do
+# without it. "A CNN needs less data" is true here from 1,000 images on.
 #
 # *Deeper.* **And the two parts of sections 4 and 5?** One block is too few to tell. The same experiment also trained twelve
 # blocks on top of each other. **Predict:** what happens without batch norm, without the skip, and without both?
@@ -520,7 +521,8 @@ arms = {name: (row["mean"][0], row["std"][0]) for name, row in figures["depth"].
 fig = plots.bars(arms, ylabel="% of the test digits read, twelve blocks", reference={"chance": 10})
 
 # %% [markdown] tags=["deeper"]
-# TEXT-AFTER-DEPTH
+# Without both, nothing is learnt: the accuracy is that of chance. With one of them it works with some seeds and not with
+# others, as the long error bars say. With both it works every time.
 #
 # ## 8 Deeper: more digits than you have
 #
@@ -538,7 +540,7 @@ fig = plots.bars(arms, ylabel="% of the test digits read, twelve blocks", refere
 # | $t_x$, $t_y$ | to be made of `right` and `down`, in pixels | (B,) |
 #
 # Mind the direction: to make a digit *larger* by $z$ you look at a *smaller* part of the original. B such matrices and
-# two calls move a whole batch; no loop over images, no worker processes.
+# two calls move a whole batch, without a loop over images.
 #
 # <details><summary>Hint 1</summary>The picture is 2 wide in these coordinates, so a shift of one pixel is 2 / W. Looking
 # further to the <em>left</em> moves the picture to the <em>right</em>.</details>
@@ -584,8 +586,7 @@ print(f"60,000 digits, augmented: {accuracy(cnn, test_x, test_y):.2%} read")
 # %% [markdown] tags=["core", "workshop"]
 # ## 9 Look, and play
 #
-# Here are the mistakes of which the network was surest. Are they mistakes? Cover the labels and read them yourself: of some
-# you will be sure, of some not. The confusion matrix below counts, for each true digit, what it was read as; its
+# Here are the mistakes of which the network was surest. Are they mistakes? Cover the labels and read them yourself. The confusion matrix below counts, for each true digit, what it was read as; its
 # colours end at 20, so that mistakes show beside the diagonal.
 
 # %% tags=["core", "workshop"]
@@ -689,7 +690,7 @@ for x, y in ((train_x[some], train_y[some]), (test_x[by_class], test_y[by_class]
 # never met.</details>
 #
 # **B. Predict (★, 5 minutes): shuffled pixels.** Choose one shuffling of the 784 positions and apply it to every training and every test
-# picture. To you the digits become noise. What happens to the accuracy of the two-layer network, and to that of the
+# picture. What happens to the accuracy of the two-layer network, and to that of the
 # CNN, each compared with its own on real pictures?
 #
 # <details><summary>Hint 1</summary>Which of the two would notice if somebody renumbered its inputs?</details>
@@ -711,7 +712,7 @@ for name, model, arm in (("two layers", two_layers(), mlp_cfg), ("CNN", CNN(cfg.
 #
 # **C. Build (★★★, 20 minutes).** In evaluation mode a batch norm is a fixed scale and shift, and a convolution is linear.
 # So the two are *one* convolution with a bias. Derive its weight and bias, and fill them in place (`parameter.copy_(...)`
-# under `torch.no_grad()`). Networks are folded like this before they go into a phone.
+# under `torch.no_grad()`).
 #
 # <details><summary>Hint 1</summary>norm(y) = s y + (β - μ s) with s = γ / sqrt(σ² + ε), a number per output channel. Put
 # y = w * x + b in.</details>
