@@ -12,11 +12,13 @@
 # You will build a convolutional network that reads handwritten digits, with a batch norm and a residual block
 # of your own, train it in under a minute, and find out what the convolutions buy.
 #
+# ![A photographed digit, the digit cut out of it, and the network's probabilities](../data/pictures/14-046.png)
+#
 # | | |
 # |---|---|
 # | **You need** | the training loop (lesson 10), what convolution and pooling compute (lessons 12 and 13) |
-# | **Time** | 50 minutes for the core, 25 more for the rest; the notebook itself runs in 4 minutes on two cores |
-# | **Machine** | no GPU, no network, less than 1.2 GB of memory |
+# | **Time** | 50 minutes for the core, 25 more for the rest; the notebook itself runs in 3 minutes on two cores |
+# | **Machine** | no GPU, no network, 1 GB of memory |
 #
 # When you are through, you can
 #
