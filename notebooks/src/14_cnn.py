@@ -12,7 +12,7 @@
 # You will build a convolutional network that reads handwritten digits, with a batch norm and a residual block
 # of your own, train it in under a minute, and find out what the convolutions buy.
 #
-# ![A photographed digit, the digit cut out of it, and the network's probabilities](../data/pictures/14-046.png)
+# ![A photographed digit and what the network reads](../data/pictures/14-046.png)
 #
 # | | |
 # |---|---|
@@ -168,10 +168,10 @@ train_classifier(mlp, mlp_cfg, train_x, train_y, generator)
 print(f"two layers: {accuracy(mlp, test_x, test_y):.2%} of the test digits read")
 
 # %% [markdown] tags=["core", "workshop"]
-# Not bad at all. Now nudge the test digits to the right, one pixel at a time. You read a digit anywhere on the page.
+# Not bad. Now nudge the test digits to the right, one pixel at a time. You read a digit anywhere on the page.
 #
 # **Predict.** How many of the digits does the network still read when they stand 4 pixels, a seventh of the
-# picture, further to the right? Write a number down, then run the cell.
+# picture, further to the right? Write a number down, then run.
 
 # %% tags=["core", "workshop"]
 def move(x, dx):
@@ -196,7 +196,7 @@ fig = plots.show_images(
 #
 # We know two things that it does not. **Locality:** what belongs together lies together; an edge
 # shows in a 3x3 window. **Sharing:** an edge is an edge everywhere; the same 9 weights will do at every position.
-# Count the weights of one layer from 784 numbers to 784 numbers:
+# Count the weights of one layer from 784 numbers to 784:
 #
 # | layer | one output depends on | weights |
 # |---|---|---|
