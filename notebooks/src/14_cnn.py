@@ -639,7 +639,7 @@ explore.upload(read_photo, example=images.example_photo(test.images[1]))
 # %% [markdown] tags=["core"]
 # ## 10 Break it on purpose: a softmax too many (C1)
 #
-# (C1 and its like number the real bugs that the checks of this course are tested against.)
+# (C1: real bugs have numbers here; each check is tested against them.)
 #
 # `F.cross_entropy` takes logits. Somebody ends the network with a softmax, "because we want probabilities". Nothing
 # complains. But the largest "logit" is now at most 1 and the others at least 0, so even a perfect answer costs
