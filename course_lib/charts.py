@@ -66,9 +66,13 @@ def line(name: str, data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
 
 
 def logarithmic(axis):
-    """Give an axis a logarithmic scale with plain numbers at 1, 2, 5, 10, ..."""
+    """Give a drawn axis a logarithmic scale with plain numbers at 1, 2, 5, 10, ...
+
+    Over more than three decades the numbers stand at powers of ten only.
+    """
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1e3 * low else (1,)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter("")
 

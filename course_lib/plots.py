@@ -98,8 +98,6 @@ def curves(
     """
     fig, ax = charts.axes(xlabel, ylabel, caption)
     ends, facts = {}, []
-    if log:
-        charts.logarithmic(ax.xaxis if log == "x" else ax.yaxis)
     for (name, data), look in zip(lines.items(), cycle(zip(COLOURS, DASHES, MARKERS, strict=True))):
         x, y, spread = charts.line(name, data)
         mean = charts.smoothed(y, smooth)
@@ -117,6 +115,8 @@ def curves(
     if log != "x":
         charts.whole_ticks(ax)
     levels = charts.level_lines(ax.axhline, truth, reference)
+    if log:
+        charts.logarithmic(ax.xaxis if log == "x" else ax.yaxis)
     charts.legend(ax, ends | levels)
     kind = f"{ylabel} over {xlabel}{', logarithmic' * bool(log)}."
     return show(fig, alt or charts.told(caption, " ".join([kind, *facts]), levels))

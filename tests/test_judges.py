@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib import datasets, judges, settings
+from course_lib import datasets, device, judges, metrics, settings
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_every_judge_names_itself_and_its_accuracy():
     for path in sorted(settings.weights_dir().glob("judge-*.safetensors")):
         judge = judges.judge(path.stem.removeprefix("judge-"))
         assert judge.facts["data"] in judge.name and "%" in judge.name
-        assert judge.facts["accuracy"] > 0.98
+        assert judge.facts["accuracy"] > (0.6 if judge.facts["data"] == "photos" else 0.98)
         assert path.stat().st_size < 1_000_000
         table = (settings.ROOT / "data" / "README.md").read_text(encoding="utf-8")
         assert f"`{path.name}`" in table and f"{judge.facts['accuracy']:.2%}"[:-1] in table
@@ -49,6 +49,36 @@ def test_every_judge_names_itself_and_its_accuracy():
 def test_a_wrong_range_or_shape_is_refused(images):
     with pytest.raises(settings.CourseError, match="The judge reads"):
         judges.judge("strokes").features(images)
+
+
+@pytest.mark.parametrize("name", ["photos", "random"])
+def test_damage_moves_photographs_away_from_the_floor(name):
+    judge, generator = judges.judge(name), device.generator(0)
+    patches = datasets.load("photos", "train", patch=64).float()
+    half = judge.features(patches[0::2])[:, :40], judge.features(patches[1::2])[:, :40]
+    floor = metrics.frechet_distance(*half)
+    for kind in judges.DAMAGES[1:]:
+        damaged = judge.features(judges.damage(patches[1::2], kind, generator))[:, :40]
+        assert metrics.frechet_distance(half[0], damaged) > 3 * floor, kind
+
+
+def test_turned_and_damaged_patches_carry_their_classes():
+    x = torch.rand(3, 3, 16, 16, generator=device.generator(1))
+    made, classes = judges.turned_and_damaged(x, device.generator(2))
+    assert made.shape == (60, 3, 16, 16) and classes.bincount().tolist() == [3] * 20
+    assert made.min() >= 0 and made.max() <= 1
+    clean = len(judges.DAMAGES)
+    for turn in range(4):
+        assert torch.equal(made[classes == turn * clean], torch.rot90(x, turn, dims=(2, 3)))
+
+
+def test_the_photo_judges_read_any_size_and_the_control_is_the_same_every_time():
+    x = torch.rand(2, 3, 40, 56, generator=device.generator(1))
+    assert judges.judge("photos").features(x).shape == (2, 96)
+    judges.judge.cache_clear()
+    first = judges.judge("random").features(x)
+    judges.judge.cache_clear()
+    assert first.shape == (2, 192) and torch.equal(judges.judge("random").features(x), first)
 
 
 def test_a_judge_that_is_not_there_is_named():
