@@ -18,6 +18,8 @@ CHECK_OF = {
     "Conv2d": "conv2d_layer",
     "ConvTranspose2d": "conv_transpose_layer",
     "ResidualBlock": "residual_block",
+    "IndependentPixels": "independent_pixels",
+    "NeighbourTable": "neighbour_table",
 }
 
 
