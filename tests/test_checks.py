@@ -18,6 +18,10 @@ CHECK_OF = {
     "Conv2d": "conv2d_layer",
     "ConvTranspose2d": "conv_transpose_layer",
     "ResidualBlock": "residual_block",
+    "Adam": "adam",
+    "KeepBest": "keep_best",
+    "Momentum": "momentum",
+    "TwoLayers": "two_layers",
     "IndependentPixels": "independent_pixels",
     "NeighbourTable": "neighbour_table",
 }

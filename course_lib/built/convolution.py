@@ -81,7 +81,7 @@ def conv_backward(g, x, weight, stride=1, padding=0):
 
 
 class Convolution(torch.autograd.Function):
-    """A convolution whose way back is conv_backward, not autograd's."""
+    """A convolution whose way back is conv_backward; ctx keeps until then what that needs."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, stride, padding):
@@ -120,9 +120,9 @@ class Conv2d(nn.Module):
         return self.function.apply(x, self.weight, self.bias, self.stride, self.padding)
 
 
-def learn(model, optimiser, x, y, steps, should_stop=training.never_stop):
+def learn(model, optimiser, x, y, steps, should_stop=training.never_stop, label="training"):
     """Train model(x) towards y by the mean squared error; return the history of the loss."""
-    with training.progress(steps, should_stop) as run:
+    with training.progress(steps, should_stop, label=label) as run:
         for _ in run:
             loss = (model(x) - y).square().mean()
             optimiser.zero_grad()

@@ -109,7 +109,7 @@ def train_linear(
     """Learn from images uint8 (N, C, H, W) and labels int64 (N,); return (W, b) and the history.
 
     Stochastic gradient descent on loss_of(logits, y), from zeros or from `start`, a pair (W, b);
-    ends after cfg.steps, or when should_stop() reaches 1.
+    ends after cfg.steps, or when the budget of should_stop is used up.
     """
     W, b = (p.detach().clone().requires_grad_() for p in start or blank(images))
     batches = datasets.batches(images, labels, batch_size=cfg.batch_size, generator=generator)
@@ -130,7 +130,7 @@ def full_gradient(images, labels, W, b, size=1000):
     """Return the gradients of the mean loss over all images uint8 (N, C, H, W), piece by piece."""
     grad_W, grad_b = torch.zeros_like(W), torch.zeros_like(b)
     for x, y in zip(images.split(size), labels.split(size), strict=True):
-        part_W, part_b = loss_gradient(as_rows(x).to(W), y, W, b)
+        part_W, part_b = loss_gradient(as_rows(x), y, W, b)
         grad_W += part_W * len(x) / len(images)
         grad_b += part_b * len(x) / len(images)
     return grad_W, grad_b

@@ -1,5 +1,7 @@
 """Checks of lesson 12, the way back: fold as an adjoint, the three gradients, the layer."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -143,7 +145,22 @@ def conv2d_layer(layer_class):
                 f"{told}: the gradient of {name} is not torch's.",
             )
     _require_first_values(layer_class)
+    _require_its_function(layer_class)
     return "torch's parameters, first values, answers and gradients, with and without a bias"
+
+
+def _require_its_function(layer_class):
+    """Put another function into a layer, as section 9 does, and see it called."""
+    with torch.random.fork_rng(devices=[]):
+        layer, calls = layer_class(3, 5, 3).double(), []
+    apply = layer.function.apply
+    layer.function = SimpleNamespace(apply=lambda *args: calls.append(args) or apply(*args))
+    layer(normal(2, 3, 8, 11, seed=9))
+    require(
+        calls,
+        "the answers are right, but self.function.apply was not called: your own pair, forward "
+        "and backward, is bypassed, and section 9 could not put another in its place.",
+    )
 
 
 def _compare_parameters(ours, torchs):

@@ -20,6 +20,11 @@ __all__ = [
     "train_linear",
 ]
 
+NARROW = (
+    "it fails on a batch in which no picture shows the last class. F.one_hot(y) makes only as many "
+    "columns as the largest label needs; write F.one_hot(y, K)"
+)
+
 
 @check("gradient_descent.class_means")
 def class_means(function):
@@ -122,8 +127,9 @@ def cross_entropy(function):
         )
     require(
         differs(loss, nats) < TOLERANCE,
-        f"on random logits the loss should be {nats:.4f} nats; yours is {loss:.4f}. It is the mean "
-        "over the batch of log_sum_exp(logits) - (the logit of the right class).",
+        f"on random logits the loss should be {nats:.4f} nats; yours is off by {loss - nats:.1e}. "
+        "It is the mean over the batch of log_sum_exp(logits) - (the logit of the right class), "
+        "with no small number added inside a logarithm.",
     )
     sure = torch.tensor([[0.0, 1000.0], [0.0, -1000.0]])
     got = [function(row[None], torch.tensor([1])).item() for row in sure]
@@ -214,10 +220,14 @@ def loss_gradient(function):
             "(p - one-hot) / B takes 1 from one entry of each row; then x.T @ delta and the sum "
             "of delta over the batch.",
         )
-    large = function(torch.ones(1, 1), torch.tensor([0]), torch.tensor([[0.0, 1000.0]]), 0)
+    try:
+        function(x, y % 2, W.detach(), b.detach())  # a batch without the last class
+    except RuntimeError as error:
+        require(False, f"{NARROW}. ({error})")
+    large = function(torch.ones(1, 1), torch.tensor([1]), torch.tensor([[1000.0, 0.0]]), 0)
     require(
-        differs(large[0], torch.tensor([[-1.0, 1.0]])) < 1e-6,
-        "with a logit of 1000 the gradient should be (-1, 1): the softmax overflows. Take exp of "
+        differs(large[0], torch.tensor([[1.0, -1.0]])) < 1e-6,
+        "with a logit of 1000 the gradient should be (1, -1): the softmax overflows. Take exp of "
         "logits - log_sum_exp(logits).",
     )
     return "equal to autograd through torch's loss in float64, and right at a logit of 1000"

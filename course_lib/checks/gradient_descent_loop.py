@@ -1,7 +1,10 @@
 """Checks of lesson 10, the loop: training, the gradient in pieces, honest scores."""
 
+import warnings
+
 import torch
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from course_lib import datasets, display
 from course_lib.checks import check, require
@@ -14,7 +17,9 @@ class _TinyConfig:
     batch_size, steps, lr, seed = 8, 4, 0.7, 0
 
 
-def _train_by_hand(images, labels, start, *, doubled=False, kept=False, uphill=False, scale=255):
+def _train_by_hand(
+    images, labels, start, *, loss_of=F.cross_entropy, doubled=False, kept=False, uphill=False
+):
     """Train rightly, or with one classic mistake, in float64; return W, b and the losses."""
     cfg, losses = _TinyConfig, []
     W, b = (p.double() for p in start)
@@ -28,8 +33,8 @@ def _train_by_hand(images, labels, start, *, doubled=False, kept=False, uphill=F
     )
     for x, y in batches:
         W, b = W.detach().requires_grad_(), b.detach().requires_grad_()
-        logits = x.flatten(1).double() / scale @ W + b
-        loss = F.cross_entropy(logits.softmax(1) if doubled else logits, y)
+        logits = x.flatten(1).double() / 255 @ W + b
+        loss = loss_of(logits.softmax(1) if doubled else logits, y)
         grads = torch.autograd.grad(loss, (W, b))
         if kept:
             grads = old = tuple(a + g for a, g in zip(old, grads, strict=True))
@@ -47,15 +52,38 @@ MISTAKES = {
     "logits.",
 }
 
+# What torch says -> what to do about it.
+CURES = {
+    "a leaf Variable that requires grad": "The step itself was recorded: take it inside "
+    "`with torch.no_grad():`.",
+    "does not require grad": "Nothing was recorded. Either the loss is computed inside "
+    "torch.no_grad() (only the step belongs there), or W = W - ... made a new tensor in there that "
+    "records nothing: change W and b in place, p -= cfg.lr * p.grad.",
+    "NoneType": "A gradient is None. Either loss.backward() is missing, or W = W - ... made a new "
+    "tensor, and backward() fills .grad only of the first W: change W and b in place, "
+    "p -= cfg.lr * p.grad, inside torch.no_grad().",
+}
+
+
+def _train(function, images, labels, **options):
+    """Call train_linear; add the cure to the errors that torch raises for known mistakes."""
+    generator = torch.Generator().manual_seed(0)
+    try:
+        with display.held(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of the .grad of a tensor bound anew
+            return function(_TinyConfig, images, labels, generator, **options)
+    except (RuntimeError, TypeError) as error:
+        for words, cure in CURES.items():
+            require(words not in str(error), f"{type(error).__name__}: {error}\n  {cure}")
+        raise
+
 
 @check("gradient_descent.train_linear")
 def train_linear(function):
     """Compare four steps of training with the same steps written out in float64."""
     images, labels = random_images(40, 4), torch.arange(40) % 10
     start = normal(16, 10).float(), normal(10, seed=1).float()
-    generator = torch.Generator().manual_seed(0)
-    with display.held():
-        (W, b), history = function(_TinyConfig, images, labels, generator, start=start)
+    (W, b), history = _train(function, images, labels, start=start)
     steps, losses = history["loss"]
     require(
         list(steps) == [0, 1, 2, 3],
@@ -79,29 +107,34 @@ def train_linear(function):
         "after four steps the weights are not those of p -= cfg.lr * p.grad for both W and b: "
         "loss, gradient, step, each once a batch, with cfg.lr.",
     )
-    _require_loss(function, images, labels)
+    _require_loss(function, images, labels, start)
     _require_stop(function, images, labels)
     return "four steps equal the same steps in float64; each counted once; it stops when told"
 
 
-def _require_loss(function, images, labels):
-    """Train with a loss that is always 7."""
-    generator = torch.Generator().manual_seed(0)
-    with display.held():
-        _, history = function(
-            _TinyConfig, images, labels, generator, loss_of=lambda logits, y: 0 * logits.sum() + 7
-        )
+def _squared(logits, y):
+    return (logits - F.one_hot(y, 10)).square().mean()
+
+
+def _require_loss(function, images, labels, start):
+    """Train with another loss, whose gradient is another too."""
+    (W, b), history = _train(function, images, labels, start=start, loss_of=_squared)
+    right_W, right_b, losses = _train_by_hand(images, labels, start, loss_of=_squared)
     require(
-        set(history["loss"][1]) == {7},
+        abs(history["loss"][1][0] - losses[0]) < CLOSE,
         "loss_of is accepted and ignored: the loss is loss_of(logits, y).",
+    )
+    require(
+        differs(W, right_W) < CLOSE and differs(b, right_b) < CLOSE,
+        "the loss is that of loss_of, the gradient is not: with a squared error as loss_of the "
+        "weights go elsewhere. loss_gradient knows cross-entropy only; loss.backward() follows "
+        "whatever loss_of computed.",
     )
 
 
 def _require_stop(function, images, labels):
     """Train from zeros, on a budget that is spent before the first step."""
-    generator = torch.Generator().manual_seed(0)
-    with display.held():
-        (W, b), history = function(_TinyConfig, images, labels, generator, should_stop=lambda: 1.0)
+    (W, b), history = _train(function, images, labels, should_stop=lambda: 1.0)
     require(
         not history,
         "should_stop is accepted and ignored: give it to training.progress.",
@@ -112,17 +145,30 @@ def _require_stop(function, images, labels):
     )
 
 
+class _Pieces(TorchFunctionMode):
+    """Note the largest number of pictures of 16 pixels that become floats in one call."""
+
+    largest = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        floats = isinstance(out, torch.Tensor) and out.dim() > 1 and out.is_floating_point()
+        if floats and out.shape[1:] in ((16,), (1, 4, 4)):
+            self.largest = max(self.largest, len(out))
+        return out
+
+
 @check("gradient_descent.full_gradient")
 def full_gradient(function):
     """Compare with autograd over all images at once; the last piece is smaller."""
-    images, labels = random_images(25, 4), torch.arange(25) % 10
-    W, b = normal(16, 10).requires_grad_(), normal(10, seed=1).requires_grad_()
-    rows = (images.flatten(1).float() / 255).double()
-    F.cross_entropy(rows @ W + b, labels).backward()
-    for size in (25, 5, 10):
-        grads = function(images, labels, W.detach(), b.detach(), size=size)
+    images, labels = random_images(24, 4), torch.arange(24) % 10
+    W, b = normal(16, 10).float().requires_grad_(), normal(10, seed=1).float().requires_grad_()
+    F.cross_entropy(images.flatten(1).float() / 255 @ W + b, labels).backward()
+    for size in (24, 12, 10):
+        with _Pieces() as pieces_seen:
+            grads = function(images, labels, W.detach(), b.detach(), size=size)
         for name, grad, right in zip("Wb", grads, (W.grad, b.grad), strict=True):
-            pieces = -(-25 // size)
+            pieces = -(-24 // size)
             require(
                 pieces == 1 or differs(grad, pieces * right) > CLOSE,
                 f"the gradient in {name} grows with the number of pieces: these are means, so "
@@ -130,11 +176,16 @@ def full_gradient(function):
             )
             require(
                 differs(grad, right) < CLOSE,
-                f"with pieces of {size} of 25 images the gradient in {name} is off by "
+                f"with pieces of {size} of 24 images the gradient in {name} is off by "
                 f"{differs(grad, right):.2g}. Every image counts once, also those of the smaller "
                 "last piece: weight each piece with len(x) / len(images).",
             )
-    return "25 images in one piece, in fives, and as 10 + 10 + 5: always the same gradient"
+        require(
+            pieces_seen.largest <= size,
+            f"the gradient is right, but with size={size} it is computed from "
+            f"{pieces_seen.largest} images at once: split first, as_rows for each piece.",
+        )
+    return "24 images in one piece, as 12 + 12 and as 10 + 10 + 4: always the same gradient"
 
 
 @check("gradient_descent.scores")

@@ -6,13 +6,21 @@ from torch.nn import functional as F
 
 from course_lib.checks import check, require
 from course_lib.checks.probes import TOLERANCE, differs, normal
+from course_lib.checks.shrink_and_grow_exercises import (
+    shuffle_kernel,
+    smooth_kernel,
+    space_to_depth,
+)
+from course_lib.checks.shrink_and_grow_gradients import (
+    gradient_of,
+    returned,
+    same_gradient,
+    wrong_gradients,
+)
 from course_lib.checks.shrink_and_grow_layers import (
     conv_transpose2d,
     overlap_counts,
     pixel_shuffle,
-    shuffle_kernel,
-    smooth_kernel,
-    space_to_depth,
 )
 
 __all__ = [
@@ -44,7 +52,7 @@ SIZES = [
 @check("shrink_and_grow.output_size")
 def output_size(function):
     """Compare with the size of torch's convolution, for all small sizes."""
-    sizes = [function(*case) for case in SIZES]
+    sizes = [returned(function(*case)) for case in SIZES]
     for case, got in zip(SIZES, sizes, strict=True):
         n, kernel, stride, padding = case
         y = F.conv1d(torch.zeros(1, 1, n), torch.zeros(1, 1, kernel), None, stride, padding)
@@ -86,7 +94,7 @@ def _pooled(function, torchs, others: dict):
     for kernel, stride, x in _cases():
         case = f"kernel={kernel}, stride={stride}"
         x1, x2 = x.clone().requires_grad_(), x.clone().requires_grad_()
-        y, expected = function(x1, kernel, stride), torchs(x2, kernel, stride)
+        y, expected = returned(function(x1, kernel, stride)), torchs(x2, kernel, stride)
         require(
             y.shape == expected.shape,
             f"{case}: x {tuple(x.shape)} should give {tuple(expected.shape)}, yours is "
@@ -103,61 +111,7 @@ def _pooled(function, torchs, others: dict):
         require(y.requires_grad, "no gradient flows back: was something detached?")
         (y * upstream).sum().backward()
         (expected * upstream).sum().backward()
-        _same_gradient(x1.grad, x2.grad, _wrong_gradients(x, upstream, kernel, stride), case)
-
-
-def _windows(x, kernel, stride):
-    return x.unfold(2, kernel, stride).unfold(3, kernel, stride)
-
-
-def _gradient(pool, x, upstream):
-    x = x.clone().requires_grad_()
-    (pool(x) * upstream).sum().backward()
-    return x.grad
-
-
-def _wrong_gradients(x, upstream, kernel, stride) -> dict:
-    """Return what the classic mistakes make of a gradient, by what to say about them."""
-    step = stride or kernel
-
-    def gradient(pool):
-        return _gradient(pool, x, upstream)
-
-    return {
-        "the gradient is that of max pooling; all cells of the window share in a mean.": gradient(
-            lambda x: F.max_pool2d(x, kernel, stride)
-        ),
-        "the gradient is shared among cells that tie for the maximum (amax does that). Give it "
-        "all to the first: max(dim=-1).values, or the cell that argmax names.": gradient(
-            lambda x: _windows(x, kernel, step).amax((-2, -1))
-        ),
-        "every cell of a window gets the full gradient; the sum over the window should be that of "
-        "the output. For the mean each cell's share is 1 / kernel².": gradient(
-            lambda x: _windows(x, kernel, step).sum((-2, -1))
-        ),
-        "all cells get a share; of a maximum only the winner does.": gradient(
-            lambda x: _windows(x, kernel, step).mean((-2, -1))
-        ),
-        "the gradient of the winner is 1, whatever comes from above: multiply by upstream.": (
-            _gradient(lambda x: F.max_pool2d(x, kernel, stride), x, torch.ones_like(upstream))
-        ),
-    }
-
-
-def _same_gradient(got, expected, wrong: dict, case: str):
-    require(
-        got is not None and got.shape == expected.shape,
-        f"{case}: the gradient must have the shape of x, {tuple(expected.shape)}.",
-    )
-    if differs(got, expected) < TOLERANCE:
-        return
-    for message, other in wrong.items():
-        require(differs(got, other) > TOLERANCE, f"{case}: {message}")
-    require(
-        False,
-        f"{case}: the gradient differs from torch's by {differs(got, expected):.2g}. Does each "
-        "window's gradient go to its own cells, added up where windows overlap?",
-    )
+        same_gradient(x1.grad, x2.grad, wrong_gradients(x, upstream, kernel, stride), case)
 
 
 @check("shrink_and_grow.max_pool2d")
@@ -190,10 +144,10 @@ def avg_pool2d(function):
 def _gradient_written(function, torchs):
     for kernel, stride, x in _cases(seed=2):
         upstream = normal(*torchs(x, kernel, stride).shape, seed=3)
-        expected = _gradient(lambda x, k=kernel, s=stride: torchs(x, k, s), x, upstream)
-        got = function(x, upstream, kernel, stride)
-        wrong = _wrong_gradients(x, upstream, kernel, stride)
-        _same_gradient(got, expected, wrong, f"kernel={kernel}, stride={stride}")
+        expected = gradient_of(lambda x, k=kernel, s=stride: torchs(x, k, s), x, upstream)
+        got = returned(function(x, upstream, kernel, stride))
+        wrong = wrong_gradients(x, upstream, kernel, stride)
+        same_gradient(got, expected, wrong, f"kernel={kernel}, stride={stride}")
 
 
 @check("shrink_and_grow.max_pool2d_gradient")

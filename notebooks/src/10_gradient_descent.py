@@ -14,11 +14,12 @@
 #
 # | | |
 # |---|---|
-# | **You need** | Python, the matrix product, the derivative; lesson 00 for how checks and hints work |
+# | **You need** | Python, the matrix product, the derivative |
 # | **Time** | 50 minutes for the core, 25 more for the rest; the notebook itself runs in half a minute on two cores |
 # | **Machine** | no GPU, no network, 0.7 GB of memory |
 #
-# When you are through, you can
+# Hints fold out. A **check** after each exercise says what is right or wrong; if you wrote nothing, the lesson goes on
+# with the course's answer. When you are through, you can
 #
 # 1. turn scores into probabilities and a loss that never overflows,
 # 2. derive the gradient of that loss, and test any gradient against differences,
@@ -33,7 +34,7 @@
 #
 # By default the course draws its own digits (`strokes`); with `COURSE_DATA=mnist` every cell runs on the real ones.
 # A **test set** is put aside that nothing may learn from. Of the rest most are for learning, some for making choices
-# (section 7). Axes: N images, B images in a batch, K classes, and P = 784 pixels:
+# (section 7). Axes: N images, B of them in a batch (those of one step), K classes, and P = 784 pixels:
 # this lesson reads a picture as a plain list of numbers.
 
 # %% tags=["core", "workshop", "export"]
@@ -79,9 +80,9 @@ fig = plots.show_images(train.images[:30], value_range=(0, 255), columns=10)
 # No learning yet. Average all training images of each class: ten blurred pictures $\mu_0, \dots, \mu_9$. A new
 # picture belongs to the class whose average is nearest.
 #
-# **Your first line.** Compute the ten averages.
-#
 # **Predict.** Guessing reads 10 % of the digits. How many does the nearest average read?
+#
+# **Your first line.** Write `class_means`, the ten averages.
 #
 # <details><summary>Hint 1</summary><code>x[y == k]</code> holds the rows of class k, however many there are.</details>
 # <details><summary>Hint 2</summary><code>torch.stack([x[y == k].mean(dim=0) for k in range(classes)])</code></details>
@@ -147,7 +148,7 @@ assert share_nearest > profile(smoke=0.4, standard=0.6)
 # $$ L = -\frac1N \sum_n \log p^{(n)}_{y_n} , \qquad
 #    -\log p_y = -\log \frac{e^{s_y}}{\sum_j e^{s_j}} = \log \sum_j e^{s_j} - s_y . $$
 #
-# This is the **cross-entropy**, in nats: the mean surprise at the right answer.
+# This is the **cross-entropy**: the mean surprise at the right answer, in nats (the unit of natural logarithms).
 #
 # | symbol | variable | shape |
 # |---|---|---|
@@ -174,6 +175,8 @@ print("probability of class 1:", p[:, 1], "loss:", -p[:, 1].log())
 #
 # The largest term of the sum is now $e^0 = 1$: nothing overflows, and the logarithm never sees 0.
 #
+# **Your lines.** Write `log_sum_exp` so.
+#
 # <details><summary>Hint 1</summary>Every row has a maximum of its own. <code>keepdim=True</code> keeps it a column, so that it
 # can be subtracted from the row.</details>
 # <details><summary>Hint 2</summary><code>top = logits.max(dim=1, keepdim=True).values</code>; then
@@ -193,10 +196,12 @@ def log_sum_exp(logits):
 log_sum_exp = checks.gradient_descent.log_sum_exp(log_sum_exp)
 
 # %% [markdown] tags=["core", "workshop"]
-# Now the loss: of each row, its log-sum-exp minus the score of its right class; then the mean.
+# The loss is, of each row, its log-sum-exp minus the score of its right class; then the mean.
 #
 # **Predict.** All weights are 0, so the model finds all ten classes equally likely for every picture. What is the loss?
 # And what is the loss of the nearest average, taken as a model that says how sure it is?
+#
+# **Your lines.** Write `cross_entropy`.
 #
 # <details><summary>Hint 1</summary>You need one entry per row. <code>logits[:, y]</code> gives B columns of every row;
 # index with rows and columns in pairs, or use <code>gather</code>.</details>
@@ -264,6 +269,8 @@ assert abs(before - math.log(10)) < 1e-4 and near < before and agree > 0.999
 #
 # $$ \nabla_W L = X^\top \Delta, \qquad \nabla_b L = \textstyle\sum_n \Delta_n . $$
 #
+# **Your lines.** Write `loss_gradient`.
+#
 # <details><summary>Hint 1</summary>Probabilities without overflow: <code>(logits - log_sum_exp(logits)[:, None]).exp()</code>.
 # Subtracting the one-hot takes 1 away from one entry of each row.</details>
 # <details><summary>Hint 2</summary><code>delta[torch.arange(B), y] -= 1</code>, <code>delta /= B</code>, return
@@ -295,8 +302,7 @@ loss_gradient = checks.gradient_descent.loss_gradient(loss_gradient)
 #
 # $$ \frac{L(w + \epsilon) - L(w - \epsilon)}{2\epsilon} = L'(w) + \tfrac16 \epsilon^2 L'''(w) + \dots $$
 #
-# the terms with $L$ and $L''$ cancel; one-sided, an error of order $\epsilon$ would stay. It works for any function: you
-# will test every gradient of this course with it.
+# the terms with $L$ and $L''$ cancel; one-sided, an error of order $\epsilon$ would stay.
 #
 # **Third, by autograd.** PyTorch records what is computed with a tensor that has `requires_grad=True`; `loss.backward()`
 # walks the record backwards, applies the chain rule at each operation and leaves the gradient in `W.grad`. Lesson 11
@@ -304,6 +310,8 @@ loss_gradient = checks.gradient_descent.loss_gradient(loss_gradient)
 #
 # **Predict.** Three ways to one gradient of 7,840 numbers, in float64. How far apart are they? How many times is the
 # loss computed for the differences?
+#
+# **Your lines.** Write one slope of `numerical_gradient`.
 #
 # <details><summary>Hint 1</summary>Build a <code>nudge</code> of zeros with <code>eps</code> at one place; call f twice; leave
 # <code>w</code> itself alone.</details>
@@ -359,8 +367,9 @@ assert (by_hand - differences).abs().max() < 1e-8
 #
 # $$ \nabla_{w_k} L = \frac1N \sum_n x_n \big(\tfrac1{10} - [y_n = k]\big) = \tfrac1{10}\, \mu - \pi_k\, \mu_k , $$
 #
-# where $\mu$ is the average of all pictures. Gradient descent's first move is the average of the class minus the average
-# of everything. It finds the idea of section 2 by itself.
+# where $\mu$ is the average of all pictures. With equal shares $\pi_k = \frac1{10}$ and $\eta = 1$, the first step leads to
+# $w_k = \frac1{10} (\mu_k - \mu)$: a tenth of section 2's weights, less what all classes share. So the constants that fit it
+# are a tenth as well: the last line below takes $\frac1{10}$ of $-\frac12 \lVert \mu_k \rVert^2$ (`b_near / 10`).
 #
 # **Predict.** How many test digits does the model read after that one step? More than the nearest average, or fewer?
 
@@ -379,11 +388,9 @@ assert (grad_W.T - paper).abs().max() < 1e-4
 assert 0.2 < one_step < min(repaired, share_nearest)
 
 # %% [markdown] tags=["core", "workshop"]
-# Fewer: the weights are there (a tenth of $\mu_k$, but for what all classes share), yet nothing stands for
-# $-\frac12 \lVert \mu_k \rVert^2$. Put that in, and the score is back (if all
-# digits are equally frequent, exactly). So take many steps. Each uses a **batch** of 128 pictures instead of all; its
+# Fewer: the weights are there, yet nothing stands for $-\frac12 \lVert \mu_k \rVert^2$. Put its tenth in, and the score is
+# back (with equal shares, exactly). So take many steps. Each uses a **batch** of 128 pictures instead of all; its
 # gradient is right on average and costs a fraction. This is **stochastic gradient descent** (Robbins and Monro 1951).
-# No library, no autograd: your own gradient and a minus sign.
 #
 # The weights of a class are a picture. Blue pixels speak *for* the class, orange ones *against* it, white ones are not
 # heard. **Predict.** What will the weights of the 0 look like in the middle? And in the corners?
@@ -422,6 +429,8 @@ film = plots.animation(
 #
 # **Predict.** Of the 20 it will read all. How many of the *test* digits?
 #
+# **Your lines.** Write the heart of `train_linear`.
+#
 # <details><summary>Hint 1</summary><code>loss = loss_of(...)</code> of the logits, <code>loss.backward()</code>, then
 # a step against the gradient for both <code>W</code> and <code>b</code>.</details>
 # <details><summary>Hint 2</summary><code>with torch.no_grad():</code> and inside <code>for p in (W, b):</code> the lines
@@ -435,7 +444,7 @@ def train_linear(
     """Learn from images uint8 (N, C, H, W) and labels int64 (N,); return (W, b) and the history.
 
     Stochastic gradient descent on loss_of(logits, y), from zeros or from `start`, a pair (W, b);
-    ends after cfg.steps, or when should_stop() reaches 1.
+    ends after cfg.steps, or when the budget of should_stop is used up.
     """
     W, b = (p.detach().clone().requires_grad_() for p in start or blank(images))
     batches = datasets.batches(images, labels, batch_size=cfg.batch_size, generator=generator)
@@ -464,7 +473,7 @@ print(f"{known:.0%} of the 20 read, {accuracy(*by_heart, test_x, test_y):.1%} of
 assert known == 1
 
 # %% [markdown] tags=["core", "workshop"]
-# All of the 20, and a minority of the others: learning by heart is not learning to read. Section 9 comes back to this.
+# All of the 20, and a minority of the others: learning by heart is not learning to read.
 #
 # ## 7 Find the learning rate
 #
@@ -472,7 +481,8 @@ assert known == 1
 # best is *not* asked of the test set: a choice made with its help would fit it a little, and the score
 # afterwards would flatter. For choices there is the **validation set**, the images put aside for choosing.
 #
-# **Predict.** What does the loss do when the rate is a hundred times too small? Thirty times too large?
+# **Predict.** What does the loss do when the rate is a hundred times too small? Thirty times too large? (In the
+# curves pale lines are the batches, which all start at ln 10; bold lines are means over neighbouring batches.)
 
 # %% tags=["core", "workshop"]
 rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -496,9 +506,8 @@ assert 0.01 < best_rate < 3 and min(nats) < min(nats[0], nats[-1]) - 0.05 and lo
 # %% [markdown] tags=["core", "workshop"]
 # Too small, and the loss creeps; it would arrive, much later. Too large, and it jumps about, even *above* ln 10: worse
 # than no opinion. Between them lies a valley with a flat bottom: the factor counts, not the digit. And with the rate 10 the
-# scores pass 88.7, where a naive softmax answers `nan`. (Its accuracy is not that bad: when every $p_k$ is
-# 0 or 1, the gradient is the perceptron's rule of 1958, on a mistake add the picture to the right class and take it from
-# the wrong one. Only its sureness is worthless, and the loss says so.)
+# scores pass 88.7, where a naive softmax answers `nan`. (Its accuracy is not
+# that bad: only its sureness is worthless.)
 #
 # ## 8 Train, and look
 #
@@ -538,15 +547,18 @@ fig = plots.compare(
 # one limits the rate, and the flattest then has to wait.
 #
 # **Roll it yourself.** Two numbers instead of 7,850: $u$ scales the overlap and $v$ the constant of section 2,
-# $s_k = u\,(x \cdot \mu_k) - \frac v2 \lVert \mu_k \rVert^2$. The nearest average sits at $u = v = 1$. Find the rate that
-# comes lowest in 30 steps, and the rate from which on the ball never comes to rest.
+# $s_k = u\,(x \cdot \mu_k) - \frac v2 \lVert \mu_k \rVert^2$. The nearest average sits at $u = v = 1$. Which rates
+# come lowest in 30 steps? From which on does the ball never come to rest?
+#
+# <details><summary>Answer</summary>The two below the largest come equally low: they reach the bottom. Smaller ones are
+# still on their way; the largest never rests, as it lies above 2/h of the steepest direction.</details>
 
 # %% tags=["core", "workshop"]
-overlap, label = as_rows(test_x[:1000]) @ means.T, test_y[:1000]  # (B, K), (B,)
+overlap, label = as_rows(choose_x[:1000]) @ means.T, choose_y[:1000]  # (B, K), (B,)
 
 
 def valley(w):
-    """Return the loss on 1,000 test digits for w = (u, v)."""
+    """Return the loss on 1,000 validation digits for w = (u, v)."""
     return cross_entropy(w[0] * overlap + w[1] * b_near, label)
 
 
@@ -562,13 +574,13 @@ def roll(rate, steps):
 # %% tags=["core", "workshop"]
 us, vs = torch.linspace(-0.3, 2, 40), torch.linspace(-0.5, 1.3, 32)
 heights = [[valley(torch.stack([u, v]).to(dev)).item() for u in us] for v in vs]
-levels = [0.72, 0.75, 0.8, 0.9, 1, 1.2, 1.5, 2, 3, 5, 8, 12]
+levels = [0.79, 0.82, 0.87, 0.95, 1.05, 1.2, 1.5, 2, 3, 5, 8, 12]
 
 
 def draw_roll(rate, steps):
     """Draw the valley with the ball's way through it."""
     places = roll(rate, steps)
-    told = f"rate {rate:g}, {steps} steps: from 2.303 to {valley(places[-1]):.3f} nats"
+    told = f"rate {rate:g}, {steps} steps: from 2.303 to {valley(places[-1]):.4f} nats"
     fig = Figure(figsize=(6.5, 4), dpi=80, layout="constrained")
     ax = fig.add_subplot(xlabel="u, scale of the overlap", ylabel="v, scale of the constant")
     ax.clabel(ax.contour(us, vs, heights, levels, colors="0.6", linewidths=0.8), fontsize=7)
@@ -579,7 +591,8 @@ def draw_roll(rate, steps):
     return fig
 
 
-rates = [0.001, 0.003, 0.01, 0.03, 0.1, 0.15, 0.2]
+rates = [0.001, 0.003, 0.01, 0.03, 0.1, 0.13, 0.2]
+assert valley(roll(0.1, 30)[-1]) < valley(roll(0.03, 30)[-1]) < valley(roll(0.01, 30)[-1])
 explore.View(draw_roll, [explore.choice("rate", rates, 0.1), explore.slider("steps", 0, 100, 30)])
 
 # %% [markdown] tags=["deeper"]
@@ -596,7 +609,7 @@ for rate in (0.95 * 2 / steep, 1.05 * 2 / steep):
 assert last > 1e-3
 
 # %% [markdown] tags=["deeper"]
-# Just below the limit the ball comes to rest, just above it never does. It does not fly away either but hops between two
+# Just below the limit the ball comes to rest, just above it never does. It hops between two
 # walls: far out, cross-entropy is no parabola but a plane (no slope $p_k - [k = y]$ exceeds 1).
 #
 # ### The gap
@@ -619,13 +632,14 @@ print("gap in percentage points:", ", ".join(f"{gap:.1f}" for gap in gaps))
 assert gaps[0] > gaps[-1] and curves["test images"][-1] > curves["test images"][0]
 
 # %% [markdown] tags=["deeper"]
-# The curves close like jaws. With few images everything is learnt by heart; with all of them there is hardly a gap, and
-# *both* curves stop below 100 %: more images will not help this model. Lesson 11 gives it more possibilities.
+# With few images everything is learnt by heart; with all of them there is hardly a gap, and
+# *both* curves stop below 100 %: with these steps, more images will hardly help. Lesson 11 gives it more possibilities.
 #
 # ## 10 Break it on purpose
 #
-# Two mistakes that raise no error. (C1, C2: their numbers in the list of real bugs that the checks are
-# tested against.) Both use torch's `F.cross_entropy(logits, target)`, whose target may also be a row of probabilities.
+# Two mistakes that raise no error. (C1, C2: their numbers in the course's list of
+# bugs found in real projects.) Both use torch's `F.cross_entropy(logits, target)`, whose target may also be a row of
+# probabilities.
 #
 # **A softmax too many (C1).** "The loss wants probabilities", says somebody, and passes `logits.softmax(1)`.
 # The loss takes these for logits, and the best of them are 1 and nine times 0:
@@ -664,7 +678,8 @@ assert abs(broken["C2, swapped"][1][0] - (floor + 0.9)) < 1e-3
 # later, as a loss that will not go below 1.461. Both learn, only worse, which is why nobody notices.
 #
 # **C3** is a bug not in the loss but in the report: a "test" accuracy computed on the training batches (exercise D). **C11**
-# is one in the picture: steps counted twice, or epochs on an axis that says steps. The check of `train_linear` looks.
+# is one in the picture: steps counted twice, or epochs (passes over all images) on an axis
+# that says steps. The check of `train_linear` looks.
 #
 # ## 11 Exercises
 #
@@ -711,7 +726,8 @@ assert min(errors) < min(errors[0], errors[-1]) / 100
 # %% [markdown] tags=["deeper"]
 # <details><summary>Answer to B</summary>Not the smaller the better. At the right the curve rises with
 # ε², as derived. At the left it rises again: two losses that agree in nearly all of their 16 digits are subtracted, and
-# the few digits left are divided by a tiny number. The best ε lies between. In float32, with 7 digits, there is hardly a good one: test gradients in float64.</details>
+# the few digits left are divided by a tiny number.
+# In float32, with 7 digits, there is hardly a good ε: test gradients in float64.</details>
 #
 # **C. Build (★★, 15 minutes).** The gradient over all images needs all images in memory at once. Compute it from
 # pieces of `size` images, exactly. Mind the last piece, which is smaller.
@@ -728,7 +744,7 @@ def full_gradient(images, labels, W, b, size=1000):
     ### TODO: add up the gradients of the pieces, each with its weight
     ### BEGIN SOLUTION
     for x, y in zip(images.split(size), labels.split(size), strict=True):
-        part_W, part_b = loss_gradient(as_rows(x).to(W), y, W, b)
+        part_W, part_b = loss_gradient(as_rows(x), y, W, b)
         grad_W += part_W * len(x) / len(images)
         grad_b += part_b * len(x) / len(images)
     ### END SOLUTION
@@ -779,8 +795,7 @@ print(", ".join(f"{name} {share:.1%}" for name, share in scores(*by_heart, split
 # of 32. When may the curves share a picture?</summary>If the axis counts the same thing: optimiser steps,
 # images seen or seconds. The label has to say which.</details>
 # <details><summary><b>Question.</b> The training loss is a mean over the batch. What changes if it is a sum?</summary>Every
-# gradient is B times as long, so the same learning rate is B times too large, and it must be found again for every batch
-# size.</details>
+# gradient is B times as long, so the same learning rate is B times too large.</details>
 # <details><summary><b>Question.</b> Somebody tries 1,000 learning rates on the test set and reports the best score. What is
 # wrong?</summary>The largest of many noisy numbers is too high; measure that rate again on images used for nothing
 # before.</details>
@@ -788,7 +803,7 @@ print(", ".join(f"{name} {share:.1%}" for name, share in scores(*by_heart, split
 # **Summary**
 #
 # - Learning is three lines, repeated: the loss says how wrong, the gradient says which way, the step goes a little of that
-#   way. All else in a training loop keeps these three honest.
+#   way.
 # - Softmax and cross-entropy belong together, in the logarithm: one stable function of the logits.
 # - The gradient in the logits is *what the model said minus what was right*. Test gradients by differences, in float64.
 # - Know before you train: the loss is ln K without an opinion, and a few images can be learnt by heart.

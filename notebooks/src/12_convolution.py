@@ -14,7 +14,7 @@
 #
 # | | |
 # |---|---|
-# | **You need** | the matrix product, the gradient and the training loop (lesson 10), backpropagation (lesson 11) |
+# | **You need** | the matrix product, the gradient and the training loop (lesson 10), the chain rule, backward from the loss |
 # | **Time** | 60 minutes for the core, 25 more for the rest; the notebook itself runs in under half a minute |
 # | **Machine** | no GPU, no network, 0.6 GB of memory |
 #
@@ -31,7 +31,7 @@
 #
 # ## 1 Look at the data
 #
-# One photograph will do for most of this lesson. Axes, here and everywhere: B images in a batch, C channels, H rows, W
+# Axes, here and everywhere: B images in a batch, C channels, H rows, W
 # columns. We compute in `float64`, where two right answers differ in the fifteenth digit only.
 
 # %% tags=["core", "workshop"]
@@ -77,6 +77,8 @@ fig = plots.show_images(photo, value_range=(0, 1))
 # | $x$ | `x` | (H, W) |
 # | $w$ | `w` | (kh, kw) |
 # | $y$ | `y` | (H - kh + 1, W - kw + 1): only windows that lie inside |
+#
+# **Your lines.** Write one line: y at (i, j).
 #
 # <details><summary>Hint 1</summary>The window that begins at row i and column j is a slice of x with kh rows and kw
 # columns.</details>
@@ -131,6 +133,8 @@ fig = plots.show_images((0.5 + slow / 6)[None], value_range=(0, 1), caption="Gre
 # | $W$, $b$ | `weight`, `bias` | (C', C, kh, kw), (C',) |
 # | $y$ | `y` | (B, C', H', W') |
 #
+# **Your lines.** Write the body of `unfold`: pad, cut, lay out as columns.
+#
 # <details><summary>Hint 1</summary>torch's method <code>x.unfold(dim, size, step)</code> cuts one axis into windows and puts
 # what is inside a window on a new last axis. Use it twice, on the padded picture.</details>
 # <details><summary>Hint 2</summary><code>F.pad(x, (padding,) * 4)</code>, then <code>.unfold(2, kh, stride).unfold(3, kw,
@@ -168,7 +172,9 @@ fig = plots.heatmap(
 
 # %% [markdown] tags=["core", "workshop"]
 # Pixel 7 stands in this matrix six times: once for every window that it lies in. On the way back that will be the whole
-# point. Now the product. It is one line, and its result wants to be a picture again.
+# point.
+#
+# **Your lines.** Write the product $WX$, add the bias, make pictures of the result.
 #
 # <details><summary>Hint 1</summary><code>weight.flatten(1)</code> is the matrix W with one row per kernel; torch multiplies it
 # with every matrix of a batch.</details>
@@ -255,13 +261,13 @@ print(conv_forward(bright, torch.arange(1.0, 10).double().view(1, 1, 3, 3)).int(
 
 # %% [markdown] tags=["deeper"]
 # The kernel, *turned by half a turn*: the window that starts up and left of the bright pixel sees it at its lower right.
-# (Did your kernel above shift the picture the wrong way?) Mathematicians call this operation **cross-correlation**, and
+# Mathematicians call this operation **cross-correlation**, and
 # convolution the one with $x_{i-u,\,j-v}$, which stamps the kernel as it is on every bright pixel. The flip is all the
 # difference. The field computes the first and says the second, and so does torch: for *learnt* weights it does not
-# matter which of the two is stored. It matters as soon as you import a kernel from elsewhere.
+# matter which of the two is stored.
 #
 # **The smallest kernel there is.** A 1x1 kernel looks at one pixel, but at all its channels. With the weights 0.299, 0.587
-# and 0.114 it turns colour into brightness (the luma of ITU-R BT.601): a convolution from 3 channels to 1.
+# and 0.114 it turns colour into brightness: a convolution from 3 channels to 1.
 
 # %% tags=["deeper"]
 cat = datasets.photograph("chelsea")[None]
@@ -271,13 +277,15 @@ assert grey.shape == (1, 1, 300, 451) and (grey - images.to_grey(cat)).abs().max
 # %% [markdown] tags=["core"]
 # ## 5 The same thing as one large matrix
 #
-# You know linear layers, $y = Tx$ with the picture as one long list. A convolution is linear, so it is one. $T$ has $H'W'$ rows and $HW$ columns, and its column number $p$ is what the layer answers to a
-# picture with a single 1 at position $p$.
+# You know linear layers, $y = Tx$ with the picture as one long list. A convolution is linear, so it is one. $T$ has $H'W'$
+# rows and $HW$ columns, and its column number $p$ is what the layer answers to a picture with a single 1 at position $p$.
 #
-# <details><summary>Hint 1</summary>All pictures with a single 1 are the rows of the unit matrix <code>torch.eye(H * W)</code>: a
-# batch of H W pictures.</details>
+# **Your lines.** Write `conv_matrix`, column by column at once.
+#
+# <details><summary>Hint 1</summary>All pictures with a single 1 are the rows of the unit matrix <code>torch.eye(H *
+# W)</code>: a batch of H W pictures.</details>
 # <details><summary>Hint 2</summary><code>torch.eye(H * W).to(w).view(-1, 1, H, W)</code> goes through
-# <code>conv_forward</code>. Answer number p, flattened, is *column* p: transpose.</details>
+# <code>conv_forward</code>. Answer number p, flattened, is <em>column</em> p: transpose.</details>
 
 # %% tags=["core", "export", "exercise"]
 def conv_matrix(w, H, W):
@@ -304,7 +312,8 @@ print(f"{T.numel()} entries, {(T != 0).sum()} of them not zero, {len(T.unique())
 # and the rest to be copies of 9 numbers.
 #
 # The matrix pays at once. Let a loss $\ell$ depend on $y = Tx$, and call $g = \partial\ell/\partial y$ what comes back from
-# the layers above. A small change of $x$ changes the loss by
+# the layers above. Write $\langle a, b\rangle$ for $\sum_i a_i b_i$. A small change $dx$
+# changes the loss, to first order, by
 #
 # $$ d\ell = \langle g,\, T\,dx \rangle = \langle T^\top g,\, dx \rangle
 #    \qquad\Longrightarrow\qquad \frac{\partial \ell}{\partial x} = T^\top g . $$
@@ -313,7 +322,7 @@ print(f"{T.numel()} entries, {(T != 0).sum()} of them not zero, {len(T.unique())
 #
 # ## 6 The three gradients by hand
 #
-# For a real picture $T$ would be huge: for one layer from 256x256 to 254x254, four thousand million entries. The columns
+# For our photograph $T$ would have four thousand million entries. The columns
 # of section 3 do the same in little space. Two linear steps, $x \mapsto X = U x$ (unfold, which copies pixels) and
 # $Y = WX + b$; walk them backward, with $G = \partial\ell/\partial Y$ of shape $(C', H'W')$:
 #
@@ -324,12 +333,12 @@ print(f"{T.numel()} entries, {(T != 0).sum()} of them not zero, {len(T.unique())
 #    \frac{\partial\ell}{\partial b} = \textstyle\sum_{i,j} G . $$
 #
 # All images and all places share the weights and the bias, so their gradients are **sums** over both. What is left is the
-# way from $X$ to $x$. With $dX = U\,dx$ $\partial\ell/\partial x = U^\top\, \partial\ell/\partial X$. $U$ *copies* a
-# pixel into every window that it lies in; so $U^\top$ **adds up** what comes back from all those copies. This adjoint of unfold
-# is called **fold**.
+# way from $X$ to $x$. Since $dX = U\,dx$, we have $\partial\ell/\partial x = U^\top\, \partial\ell/\partial X$. $U$ *copies* a
+# pixel into every window that it lies in; so $U^\top$ **adds up** what comes back from all those copies. This **adjoint**
+# of unfold (the transpose, where nobody writes the matrix) is called **fold**.
 #
-# <details><summary>Hint 1</summary>Fix a place (u, v) of the kernel. Over all windows (i, j) it meets the pixels in rows u, u + s, u
-# + 2s, ... and columns v, v + s, ...: a slice with a step. No pixel occurs twice in it.</details>
+# <details><summary>Hint 1</summary>Fix a place (u, v) of the kernel. Over all windows (i, j) it meets the pixels in rows u,
+# u + s, u + 2s, ... and columns v, v + s, ...: a slice with a step. No pixel occurs twice in it.</details>
 # <details><summary>Hint 2</summary><code>x[:, :, u : u + stride * rows : stride, v : v + stride * cols : stride] +=
 # parts[:, :, u, v]</code>. At the end, cut off the frame.</details>
 
@@ -382,7 +391,7 @@ def conv_backward(g, x, weight, stride=1, padding=0):
 
 
 class Convolution(torch.autograd.Function):
-    """A convolution whose way back is conv_backward, not autograd's."""
+    """A convolution whose way back is conv_backward; ctx keeps until then what that needs."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, stride, padding):
@@ -428,14 +437,14 @@ assert max(errors["x", 1.0], errors["w", 1.0]) < 1e-12 < errors["x", 1e-9]
 # ### A layer of your own
 #
 # `Convolution` put the pair, forward and backward, into autograd's hands. The layer around it holds the
-# parameters. Its first weights are drawn as in torch: uniform in $\pm 1/\sqrt{n}$, where $n = C\,k^2$ numbers flow into one
-# output. Why so? Each of the $n$ terms then has $1/3n$ of its input's mean square, and the answer a third of it, whatever
-# $n$ is.
+# parameters, and calls the pair as `self.function`, so that section 9 can put a wrong one in its place. Its first weights
+# are drawn as in torch: uniform in $\pm 1/\sqrt{n}$, where $n = C\,k^2$ numbers flow into one output. Why so? Each of the
+# $n$ terms then has $1/(3n)$ of its input's mean square, and the answer a third of it, whatever $n$ is.
 #
 # <details><summary>Hint 1</summary>The weight has one kernel of C layers for each output channel: which four numbers are its
 # shape?</details>
-# <details><summary>Hint 2</summary><code>nn.Parameter(torch.empty(...).uniform_(-bound, bound))</code>, first the weight, then the
-# bias; <code>self.bias = None</code> where there is none.</details>
+# <details><summary>Hint 2</summary><code>nn.Parameter(torch.empty(...).uniform_(-bound, bound))</code>, first the weight,
+# then the bias; <code>self.bias = None</code> where there is none.</details>
 
 # %% tags=["core", "export", "exercise"]
 def conv2d(x, weight, bias=None, stride=1, padding=0):
@@ -462,7 +471,7 @@ class Conv2d(nn.Module):
         ### END SOLUTION
 
     def forward(self, x):
-        ### TODO: self.function.apply with all that Convolution.forward takes after ctx
+        ### TODO: self.function.apply (not conv2d) with all that Convolution.forward takes after ctx
         ### BEGIN SOLUTION
         return self.function.apply(x, self.weight, self.bias, self.stride, self.padding)
         ### END SOLUTION
@@ -504,7 +513,8 @@ fig = plots.show_images(
 )
 
 # %% [markdown] tags=["core", "workshop"]
-# At the border, old and new, and one pixel deeper with every layer; elsewhere not at all. The windows at the border see
+# At the border, old and new, and one pixel deeper with every layer; elsewhere not at all. Not along top and bottom: a
+# shift sideways moves their zeros onto zeros. The windows at the border see
 # the frame of zeros, and the next layer's windows see their answers. So a network with padding *can* tell where it is:
 # from the border inward, as far as it is deep (Islam et al. 2020 found that large networks do). Circular padding has no
 # border, and its gap is rounding.
@@ -521,7 +531,8 @@ fig = plots.show_images(
 # $$ \ell = \tfrac1N \textstyle\sum_n \big((w - w^*)^\top x_n\big)^2 = (w - w^*)^\top A\, (w - w^*),
 #    \qquad \nabla \ell = 2A\,(w - w^*) . $$
 #
-# A step of size $\eta$ turns $w - w^*$ into $(I - 2\eta A)(w - w^*)$. Along an eigenvector of $A$ with eigenvalue $\lambda_k$ the
+# A step of size $\eta$ turns $w - w^*$ into $(I - 2\eta A)(w - w^*)$. Along an eigenvector of $A$ (a direction that $A$ only
+# stretches, by its eigenvalue $\lambda_k$) the
 # error shrinks by the factor $1 - 2\eta\lambda_k$ in each step, so with its first length $c_k$
 #
 # $$ \ell_t = \sum_k \lambda_k\, (1 - 2\eta\lambda_k)^{2t}\, c_k^2 . $$
@@ -532,9 +543,9 @@ fig = plots.show_images(
 # From which of the two does the layer learn its kernel faster?
 
 # %% tags=["core", "export"]
-def learn(model, optimiser, x, y, steps, should_stop=training.never_stop):
+def learn(model, optimiser, x, y, steps, should_stop=training.never_stop, label="training"):
     """Train model(x) towards y by the mean squared error; return the history of the loss."""
-    with training.progress(steps, should_stop) as run:
+    with training.progress(steps, should_stop, label=label) as run:
         for _ in run:
             loss = (model(x) - y).square().mean()
             optimiser.zero_grad()
@@ -556,14 +567,15 @@ for name, x in (("photograph", scene - scene.mean()), ("noise", noise)):
     c = directions.T @ (conv.weight - hidden).detach().flatten()
     lr = 0.5 / eigenvalues.max().item()
     sgd, y = torch.optim.SGD(conv.parameters(), lr=lr), conv_forward(x, hidden)
-    losses = torch.tensor(learn(conv, sgd, x, y, cfg.steps)["loss"][1]).double()
+    losses = torch.tensor(learn(conv, sgd, x, y, cfg.steps, label=name)["loss"][1]).double()
     powers = (1 - 2 * lr * eigenvalues) ** (2 * torch.arange(cfg.steps)[:, None])
     computed = (eigenvalues * powers * c**2).sum(dim=1)
     assert torch.allclose(computed, losses, rtol=1e-6, atol=1e-12)
-    curves |= {f"{name}, computed": computed, name: losses}
-    learnt[name] = conv.weight.detach()
-    print(f"{name}: largest eigenvalue {eigenvalues[-1] / eigenvalues[0]:,.1f} times the smallest;",
-          "learnt", conv.weight.detach()[0, 0].mul(100).round().div(100).tolist())  # fmt: skip
+    curves[f"{name}, computed"], curves[name], learnt[name] = computed, losses, conv.weight.detach()
+    print(f"{name}: largest eigenvalue {eigenvalues[-1] / eigenvalues[0]:,.1f} times the smallest,",
+          f"{eigenvalues[-1] / eigenvalues.sum():.0%} of their sum; cosine of its direction with",
+          f"an even window {directions[:, -1].sum().abs() / 3:.2f}; learnt",
+          learnt[name][0, 0].mul(100).round().div(100).tolist())  # fmt: skip
 powers_of_ten = {name: line.clamp(1e-9).log10() for name, line in curves.items()}
 fig = plots.curves(powers_of_ten, xlabel="step", ylabel="error, power of ten, at least -9")
 
@@ -571,8 +583,9 @@ assert (learnt["noise"] - hidden).abs().max() < 1e-6 < (learnt["photograph"] - h
 
 # %% [markdown] tags=["core"]
 # From noise; and both trainings ran along the computed line. In a photograph neighbours are alike: nearly all that
-# varies lies along *one* direction, the brightness of the whole window, and there the kernel is right at once. What would
-# tell the other eight apart hardly occurs. The error is small and the kernel still wrong, because the picture never asked.
+# varies lies along *one* direction, the brightness of the whole window (the printed share and cosine), and there the kernel
+# is right at once. Noise varies more, and in all directions: its error starts higher. In the photograph, what would tell
+# the other eight apart hardly occurs. The error is small and the kernel still wrong, because the picture never asked.
 
 # %% [markdown] tags=["deeper"]
 # ### An edge detector that nobody wrote
@@ -600,14 +613,13 @@ rivals = {name: torch.tensor(v).double()[:, None] * row for name, v in weights.i
 for name, kernel in (rivals | {"learnt": w}).items():
     best = conv_forward(new_x, kernel[None, None]).argmax(dim=3)
     found[name] = 100 * (best == new_y.argmax(dim=3)).double().mean().item()
-print("learnt, largest weight 1:", (w / w.max()).mul(100).round().div(100).tolist())
+print("learnt, largest weight 1 or -1:", (w / w.abs().max()).mul(100).round().div(100).tolist())
 assert found["learnt"] > found["Sobel"] - profile(smoke=20, standard=0)
 fig = plots.bars(found, ylabel="% of the rows whose edge was found")
 
 # %% [markdown] tags=["deeper"]
 # Prewitt's: the three rows weigh the same. The noise is alike in all rows and the edge is straight, so no row deserves
-# more trust. A kernel states what you expect of the picture; a learnt kernel states what its
-# examples were like.
+# more trust.
 #
 # ## 9 Break it on purpose
 #
@@ -650,28 +662,30 @@ y = two_layers(seed=5)(x).detach()  # what a network with other weights makes of
 y = (y - y.mean()) / y.std()
 for function in (Convolution, Overwritten, Averaged):
     for optimiser, lr in ((torch.optim.SGD, 0.05), (torch.optim.Adam, 0.02)):
-        net = two_layers(function)
-        history = learn(net, optimiser(net.parameters(), lr=lr), x, y, cfg.steps // 2)
-        last[f"{function.__name__}, {optimiser.__name__}"] = history["loss"][1][-1]
+        net, label = two_layers(function), f"{function.__name__}, {optimiser.__name__}"
+        history = learn(net, optimiser(net.parameters(), lr=lr), x, y, cfg.steps // 2, label=label)
+        last[label] = history["loss"][1][-1]
 fig = plots.bars(last, ylabel="mean squared error at the end")
 right, factor = last["Convolution, Adam"], profile(smoke=0.8, standard=2)
-assert last["Averaged, SGD"] > 0.7 and last["Overwritten, Adam"] > factor * right
-assert abs(last["Averaged, Adam"] / right - 1) < 0.2
+as_told = last["Averaged, SGD"] > 0.7 and last["Overwritten, Adam"] > factor * right
+as_told = as_told and abs(last["Averaged, Adam"] / right - 1) < 0.2
+assert as_told, f"the wrong pairs leave no trace: does forward call self.function? {last}"
 
 # %% [markdown] tags=["deeper"]
 # One learns next to nothing: averaged, with SGD, whose steps are thousands of times too small (only its
 # biases move). Adam divides each gradient by its own size, so a wrong factor is *invisible* to it. The overwritten one is
 # the nastiest: the loss falls with both optimisers, only less far, for the last layer learns as it should and the first is
-# badly advised. No loss curve shows that a gradient is wrong. A comparison in float64 does, which is what the checks of
-# `fold` and `conv_backward` make.
+# badly advised. Only the right pair's bar beside it gives that away; your own project has none. A
+# comparison in float64 shows it, which is what the checks of `fold` and `conv_backward` make.
 
 # %% [markdown] tags=["deeper"]
 # ## 10 Exercises
 #
-# **A. Predict (★, 5 minutes).** Two 3x3 convolutions follow each other with nothing in between. They are linear, so they equal one
-# convolution. How large is its kernel? You may send *one* picture through the pair to read it off: which?
+# **A. Predict (★, 5 minutes).** Two 3x3 convolutions follow each other with nothing in between. They are linear, so they
+# equal one convolution. How large is its kernel? You may send *one* picture through the pair to read it off: which?
 #
-# <details><summary>Hint 1</summary>How far away may a pixel be and still reach the answer, after one layer and after two?</details>
+# <details><summary>Hint 1</summary>How far away may a pixel be and still reach the answer, after one layer and after
+# two?</details>
 # <details><summary>Hint 2</summary>Section 4: what comes out if the picture is black but for one bright pixel?</details>
 
 # %% tags=["deeper"]
@@ -685,8 +699,8 @@ assert torch.allclose(conv_forward(photo, both), conv_forward(conv_forward(photo
 # <details><summary>Answer to A</summary>5x5: each layer adds one pixel on each side. A single bright pixel in a black picture
 # reads it off, turned by half a turn. Without a nonlinearity in between, depth buys a larger window only.</details>
 #
-# **B. Build (★★, 15 minutes).** A *dilated* convolution looks at every d-th pixel only: $x_{i+du,\,j+dv}$. Nine weights then see a
-# window of $2d + 1$ pixels. You need no new convolution for it: spread the kernel out, with zeros in between.
+# **B. Build (★★, 15 minutes).** A *dilated* convolution looks at every d-th pixel only: $x_{i+du,\,j+dv}$. Nine weights
+# then see a window of $2d + 1$ pixels. You need no new convolution for it: spread the kernel out, with zeros in between.
 #
 # <details><summary>Hint 1</summary>k weights, d apart, span d (k - 1) + 1 pixels.</details>
 # <details><summary>Hint 2</summary><code>wide = weight.new_zeros(C_out, C, d * (kh - 1) + 1, d * (kw - 1) + 1)</code>, then
@@ -708,8 +722,8 @@ def dilate(weight, d):
 dilate = checks.convolution.dilate(dilate)
 
 # %% [markdown] tags=["deeper"]
-# **C. Debug (★★, 15 minutes).** Somebody wrote the convolution as one `einsum`. With 28x28 pictures and 3x3 kernels it runs and
-# gives the right shape. It has four faults. Find them, and write it right.
+# **C. Debug (★★, 15 minutes).** Somebody wrote the convolution as one `einsum`. With 28x28 pictures and 3x3 kernels it runs
+# and gives the right shape. It has four faults. Find them, and write it right.
 #
 # ```python
 # def conv_einsum(x, weight, bias=None, stride=1, padding=0):
@@ -719,10 +733,10 @@ dilate = checks.convolution.dilate(dilate)
 #     return torch.einsum("bcijuv,kcuv->bkji", windows, weight)
 # ```
 #
-# <details><summary>Hint 1</summary>Try a picture with H ≠ W, a kernel with kh ≠ kw, a bias of 100, and one bright pixel with padding
-# 1.</details>
-# <details><summary>Hint 2</summary>Pad (left, right, top, bottom) evenly; dim 2 is the height; the answer's axes are b, k, i, j; the
-# bias meets it as <code>bias[:, None, None]</code>.</details>
+# <details><summary>Hint 1</summary>Try a picture with H ≠ W, a kernel with kh ≠ kw, a bias of 100, and one bright pixel
+# with padding 1.</details>
+# <details><summary>Hint 2</summary>Pad (left, right, top, bottom) evenly; dim 2 is the height; the answer's axes are b, k,
+# i, j; the bias meets it as <code>bias[:, None, None]</code>.</details>
 
 # %% tags=["deeper", "exercise", "export"]
 def conv_einsum(x, weight, bias=None, stride=1, padding=0):
@@ -741,11 +755,12 @@ def conv_einsum(x, weight, bias=None, stride=1, padding=0):
 conv_einsum = checks.convolution.conv_einsum(conv_einsum)
 
 # %% [markdown] tags=["deeper"]
-# **D. Measure (★★, 10 minutes).** Five ways to the same numbers: rank them for one 24x32 picture, and three of them for 64 pictures with
-# 16 channels in and out. Which one needs the most memory? Then run.
+# **D. Measure (★★, 10 minutes).** Five ways to the same numbers: rank them for one 24x32 picture, and three of them for 64
+# pictures with 16 channels in and out. Which one needs the most memory? Then run.
 #
 # <details><summary>Hint 1</summary>Count the numbers that each of them has to write down in between.</details>
-# <details><summary>Hint 2</summary>Unfold writes every pixel nine times; the matrix has H W numbers for each of H' W' answers.</details>
+# <details><summary>Hint 2</summary>Unfold writes every pixel nine times; the matrix has H W numbers for each of H' W'
+# answers.</details>
 
 # %% tags=["deeper"]
 one, many = torch.randn(1, 1, 24, 32), torch.randn(64, 16, 24, 32)
@@ -759,28 +774,26 @@ for name, way in ways.items():
     print(f"{name:<24} {1000 * min(timeit.repeat(way, number=1, repeat=3)):8.3f} ms")
 
 # %% [markdown] tags=["deeper"]
-# <details><summary>Answer to D</summary>The loops are far behind, since Python handles every window. The large matrix needs the most memory and
-# multiplies mostly by zeros. Unfold writes nine numbers per pixel; torch's own code avoids that. So the course trains with
+# <details><summary>Answer to D</summary>For one picture the loops are far behind, since Python handles every window, and
+# the matrix, mostly zeros, needs the most memory. For 64 pictures torch comes first, then unfold, then einsum, and unfold
+# writes most: 64 &middot; 16 &middot; 9 numbers per answer pixel, the matrix of one channel 768. So the course trains with
 # torch's layer, which computes what yours computes.</details>
 
 # %% [markdown] tags=["core", "workshop"]
 # ## 11 To discuss, and to keep
 #
-# <details><summary><b>Question C7.</b> A text introduces CNNs with "the formula of a CNN layer is y = f(Wx + b)". Is that right?</summary>
-# Only in the sense of section 5. It is the formula of *any* layer. What makes a convolution is what W is not free to be: zero
-# outside the window, the same weights in every row. The formula to write is the sum over channels and window, with a w
-# that has no position.</details>
-# <details><summary><b>Question.</b> A convolution moves with the picture. Does it also turn with it, or grow with it?</summary>
-# No. Turn the picture by a quarter turn and the kernel "edge, across" finds what was an edge downward. Only kernels that are
-# symmetric themselves, like the blur, commute with quarter turns; nothing commutes with a change of size.</details>
-# <details><summary><b>Question.</b> `Convolution` unfolds its input twice, forward and backward. Why does it not keep
-# the columns?</summary>
-# They take nine times the memory of the input. Computing again what would be too large to keep is called checkpointing.</details>
+# <details><summary><b>Question C7.</b> A text introduces CNNs with "the formula of a CNN layer is y = f(Wx + b)". Is that
+# right?</summary> Only in the sense of section 5. It is the formula of <em>any</em> layer. What makes a convolution is what
+# W is not free to be: zero outside the window, the same weights in every row. The formula to write is the sum over channels
+# and window, with a w that has no position.</details>
+# <details><summary><b>Question.</b> A convolution moves with the picture. Does it also turn with it, or grow with
+# it?</summary> No. Turn the picture by a quarter turn and the kernel "edge, across" finds what was an edge downward. Only
+# kernels that are symmetric themselves, like the blur, commute with quarter turns; with a change of size only those that
+# look at a single pixel, 1x1.</details>
 #
 # **Summary**
 #
-# - A convolution is a linear layer with one small set of weights for all places. Forward, every window becomes a column;
-#   backward, every column is *added* back to the window it came from.
+# - Forward, every window becomes a column; backward, every column is *added* back to its window.
 # - As a matrix it is sparse and Toeplitz; its transpose carries the gradient to the input.
 # - The gradients of shared weights are sums over images and places; a mean is a mistake that Adam hides.
 # - It moves with the picture, exactly, except where the border's zeros are seen, one pixel deeper per layer.

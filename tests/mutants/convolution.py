@@ -31,6 +31,9 @@ MUTANTS = [
     # conv_forward
     Mutant("bias forgotten", "conv_forward", "        y = y + bias[:, None]\n", "        pass\n",
            "bias is accepted and ignored"),
+    Mutant("bias unaligned", "conv_forward", "bias[:, None]", "bias", "meets it as bias[:, None],"),
+    Mutant("bias too many axes", "conv_forward", "bias[:, None]", "bias[:, None, None]",
+           "meets it as bias[:, None],"),
     Mutant("flipped", "conv_forward", "weight.flatten(1)", "weight.flip(2, 3).flatten(1)",
            "upside down"),
     Mutant("channels averaged", "conv_forward", "weight.flatten(1)", "(weight / C).flatten(1)",
@@ -94,6 +97,11 @@ MUTANTS = [
     Mutant("fan in", "Conv2d", "in_channels * kernel_size**2", "in_channels * kernel_size", "1/sqrt"),
     Mutant("detached", "Conv2d", "apply(x, self.weight", "apply(x, self.weight.detach()",
            "gradient of weight"),
+    Mutant("bypassed by torch", "Conv2d", "self.function.apply(", "F.conv2d(", "is bypassed"),
+    Mutant("bypassed by autograd", "Conv2d", "self.function.apply(", "conv_forward(", "is bypassed"),
+    Mutant("function fixed", "Conv2d", "self.function.apply(", "conv2d(", "not called"),
+    Mutant("function of the class", "Conv2d", "self.function.apply(", "Conv2d.function.apply(",
+           "not called"),
     # exercises
     Mutant("no gaps", "dilate", "d * (kh - 1) + 1", "d * kh", "k - 1 gaps"),
     Mutant("repeated", "dilate", "wide[:, :, ::d, ::d] = weight",
@@ -136,8 +144,9 @@ ALTERNATIVES = {
                       ("fold(weight.flatten(1).T @ G, x.shape[2:], kernel, stride, padding)",
                        "torch.nn.grad.conv2d_input(x.shape, weight, g, stride, padding)"),
                       ("g.sum(dim=(0, 2, 3))", "G.sum(2).sum(0)")],
-    "Conv2d": [("self.function.apply(x, self.weight, self.bias, self.stride, self.padding)",
-                "conv2d(x, self.weight, self.bias, self.stride, self.padding)"),
+    "Conv2d": [("return self.function.apply(x, self.weight, self.bias, self.stride, self.padding)",
+                "pair, settings = self.function, (self.stride, self.padding)\n"
+                "        return pair.apply(x, self.weight, self.bias, *settings)"),
                ("nn.Parameter(torch.empty(shape).uniform_(-bound, bound))",
                 "nn.Parameter(bound * (2 * torch.rand(shape) - 1))")],
     "dilate": [("wide[:, :, ::d, ::d] = weight",
