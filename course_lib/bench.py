@@ -167,10 +167,19 @@ def main(argv: list[str]) -> int:
         raise settings.CourseError("--budget, --seeds and --threads must be positive.")
     import torch
 
+    from course_lib import training
+
     torch.set_num_threads(options.threads)
-    if options.experiment:
-        print(f"written: {experiments.run(options.experiment)}")
-        return 0
+    with training.ctrl_c_ends_all():
+        if options.experiment:
+            print(f"written: {experiments.run(options.experiment)}")
+        else:
+            measure(options)
+    return 0
+
+
+def measure(options: argparse.Namespace):
+    """Run the chosen entries; print a line of JSON after each run, and the table at the end."""
     results = []
     for name in options.only or ENTRIES:
         for seed in range(options.seeds):
@@ -184,4 +193,3 @@ def main(argv: list[str]) -> int:
             if options.save:
                 save_arrays(results[-1], options.save)
     print(summary(results))
-    return 0

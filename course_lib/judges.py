@@ -203,8 +203,9 @@ def main(argv: list[str]) -> int:
         prog="python3 -m course_lib.judges", description="Train judges and write their weights."
     )
     parser.add_argument("data", nargs="+", choices=TRAINABLE)
-    for data in parser.parse_args(argv).data:
-        print(train_judge(data))
+    with training.ctrl_c_ends_all():
+        for data in parser.parse_args(argv).data:
+            print(train_judge(data))
     return 0
 
 

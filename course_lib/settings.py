@@ -57,11 +57,6 @@ def cache_dir() -> Path:
     return home() / ".cache"
 
 
-def trained_dir() -> Path:
-    """Return the folder for the weights that the learner's own runs save."""
-    return home() / ".cache" / "trained"
-
-
 def weights_dir() -> Path:
     """Return the folder of the small trained weights that come with the course."""
     return ROOT / "data" / "weights"

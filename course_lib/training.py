@@ -13,6 +13,7 @@ import math
 import time
 from collections import deque
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import safetensors.torch
@@ -23,11 +24,22 @@ from course_lib import display, settings
 TEXT_EVERY = 0.5  # seconds between two updates of the bar
 BLOCK = 200  # logged values that wait before they are read in one go
 RECENT = 20  # logged values that the bar averages
+_ends_all = ContextVar("ends_all", default=False)
 
 
 def never_stop() -> float:
     """Return 0.0: the training ends after its steps."""
     return 0.0
+
+
+@contextmanager
+def ctrl_c_ends_all():
+    """Let Ctrl-C pass through the trainings in the block: a measurement cut short is none."""
+    token = _ends_all.set(True)
+    try:
+        yield
+    finally:
+        _ends_all.reset(token)
 
 
 class Budget:
@@ -112,7 +124,7 @@ class Run:
         self._begun = None
         if kind is None or self.interrupted:
             self._draw()
-        return self.interrupted
+        return self.interrupted and not _ends_all.get()
 
     def log(self, **values):
         """Keep one number per name for this step; tensors are read later, many at once."""

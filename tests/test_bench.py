@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from course_lib import bench, experiments, settings
+from course_lib import bench, experiments, settings, training
+from course_lib.built import cnn
 
 KEYS = {"name", "data", "budget", "cpu_s", "seed", "params", "images_per_s", "metrics", "protocol"}
 
@@ -49,6 +50,22 @@ def test_saved_logits_are_those_that_were_scored(rows):
 def test_a_senseless_number_is_refused_in_one_sentence(wrong):
     with pytest.raises(settings.CourseError, match="must be positive"):
         bench.main(wrong)
+
+
+@pytest.mark.parametrize("options", [["--only", "cnn"], ["--experiment", "14"]])
+def test_ctrl_c_records_nothing(options, tmp_path, monkeypatch):
+    def cut_short(*_arguments, **_options):
+        with training.progress(3) as run:
+            for _ in run:
+                raise KeyboardInterrupt
+        return {"loss": ([0], [1.0])}
+
+    file = tmp_path / "runs.jsonl"
+    monkeypatch.setattr(cnn, "train_classifier", cut_short)
+    monkeypatch.setattr(experiments, "results_path", lambda number: tmp_path / "14.json")
+    with pytest.raises(KeyboardInterrupt):
+        bench.main([*options, "--data", "strokes", "--json", str(file)])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("number", sorted(experiments.EXPERIMENTS))

@@ -37,7 +37,7 @@ def test_home_can_be_chosen(monkeypatch, tmp_path):
 
 def test_what_is_written_lies_under_home_and_what_is_shipped_does_not(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_HOME", str(tmp_path))
-    folders = (settings.work_dir, settings.data_dir, settings.cache_dir, settings.trained_dir)
+    folders = (settings.work_dir, settings.data_dir, settings.cache_dir)
     assert all(folder().is_relative_to(tmp_path.resolve()) for folder in folders)
     assert settings.weights_dir().is_relative_to(settings.ROOT)
 

@@ -342,6 +342,18 @@ def test_a_stopped_training_shows_its_picture_and_a_failed_one_does_not(notebook
     assert len(notebook) == 3
 
 
+def test_ctrl_c_ends_everything_where_a_run_cut_short_would_be_recorded():
+    def interrupted():
+        with training.progress(5) as run:
+            for _ in run:
+                raise KeyboardInterrupt
+        return run.interrupted
+
+    with pytest.raises(KeyboardInterrupt), training.ctrl_c_ends_all():
+        interrupted()
+    assert interrupted()  # outside, and after it, the training keeps what it has
+
+
 def network(seed=0):
     """A small network with batch norm, weights drawn from a generator of its own."""
     draw = device.generator(seed)
