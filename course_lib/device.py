@@ -24,7 +24,9 @@ def pick_device(name: str | None = None) -> torch.device:
 
     name: cpu, cuda (or cuda:1, ...), mps or auto. `auto` tests a GPU once per torch version and
     uses the CPU, saying so, if the two disagree. Raises CourseError if the device is not there.
+    Also sets torch's threads to the cores that this process may use (`set_threads`).
     """
+    set_threads()
     name = name or os.environ.get("COURSE_DEVICE") or "auto"
     if name == "auto":
         return _best_device()

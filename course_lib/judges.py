@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import datasets, device, settings, training
+from course_lib import datasets, device, settings, trained, training
 from course_lib.built import cnn
 
 SEED = 0
@@ -148,7 +148,7 @@ def _untrained(data: str) -> tuple[nn.Module, tuple]:
 
 
 def _weights_path(data: str):
-    return settings.weights_dir() / f"judge-{data}.safetensors"
+    return trained.shipped_path("photonet" if data == "photos" else "cnn", data)
 
 
 def train_judge(data: str) -> dict:
