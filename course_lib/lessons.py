@@ -141,7 +141,9 @@ def build(source: Path, *, profile: str = "standard", force: bool = False, repor
             done = "up to date, outputs kept"
         else:
             root, folder = source.parents[2], notebook_path(source).parent
+            # The result must depend neither on the builder's settings nor on weights trained here.
             variables = {"COURSE_PROFILE": profile, "COURSE_DATA": "strokes"}
+            variables |= {"COURSE_OWN_WEIGHTS": "0"}
             variables |= {"COURSE_OWN_WEIGHTS": "0"}  # the result must not depend on who builds
             facts = execute(nb, folder, root=root, report=report, **variables)
             tidy_outputs(nb, root)
