@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib import datasets, training
+from course_lib.built.shrink_and_grow import max_pool2d
 from course_lib.settings import profile
 
 
@@ -109,11 +110,11 @@ class ResidualBlock(nn.Module):
     He et al. (2016), figure 2, with a batch norm after each convolution.
     """
 
-    def __init__(self, channels, norm=nn.BatchNorm2d):
+    def __init__(self, channels, norm=nn.BatchNorm2d, conv=nn.Conv2d):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.conv1 = conv(channels, channels, 3, padding=1, bias=False)
         self.norm1 = norm(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.conv2 = conv(channels, channels, 3, padding=1, bias=False)
         self.norm2 = norm(channels)
 
     def forward(self, x):
@@ -122,23 +123,30 @@ class ResidualBlock(nn.Module):
         return F.relu(x + h)
 
 
+class GlobalMaxPool2d(nn.Module):
+    """Keep of each channel its maximum over all positions: (B, C, H, H) -> (B, C, 1, 1)."""
+
+    def forward(self, x):
+        return max_pool2d(x, x.shape[-1])
+
+
 class CNN(nn.Module):
     """Read grey 28x28 pictures: x (B, 1, 28, 28) in [0, 1] -> logits (B, classes).
 
-    `norm` is the batch norm class; `head` is "pool" (maximum over positions) or "flatten".
+    head: "pool" (maximum over positions) or "flatten"; norm, conv: the classes of these layers.
     """
 
-    def __init__(self, width=32, classes=10, norm=nn.BatchNorm2d, head="pool"):
+    def __init__(self, width=32, classes=10, norm=nn.BatchNorm2d, head="pool", conv=nn.Conv2d):
         super().__init__()
         wide = 2 * width
         self.stage1 = nn.Sequential(
-            nn.Conv2d(1, width, 3, stride=2, padding=1, bias=False), norm(width), nn.ReLU()
+            conv(1, width, 3, stride=2, padding=1, bias=False), norm(width), nn.ReLU()
         )
         self.stage2 = nn.Sequential(
-            nn.Conv2d(width, wide, 3, stride=2, padding=1, bias=False), norm(wide), nn.ReLU()
+            conv(width, wide, 3, stride=2, padding=1, bias=False), norm(wide), nn.ReLU()
         )
-        self.block = ResidualBlock(wide, norm)
-        self.pool = nn.AdaptiveMaxPool2d(1 if head == "pool" else 7)  # 7 leaves 7x7 as it is
+        self.block = ResidualBlock(wide, norm, conv)
+        self.pool = GlobalMaxPool2d() if head == "pool" else nn.Identity()
         self.linear = nn.Linear(wide if head == "pool" else 49 * wide, classes)
         nn.init.zeros_(self.linear.weight)  # no opinion before training: the loss is ln 10
         self.to(memory_format=torch.channels_last)  # faster on most processors

@@ -40,7 +40,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import checks, datasets, device, explore, images, plots, settings, strokes, training
+from course_lib import (
+    checks, datasets, device, explore, images, plots, settings, strokes, trained, training,
+)
+from course_lib.built.convolution import Conv2d  # written in lesson 12
+from course_lib.built.shrink_and_grow import max_pool2d  # written in lesson 13
 from course_lib.settings import profile
 
 
@@ -204,8 +208,8 @@ fig = plots.show_images(
 # | local | a 3x3 window, with weights of its own | 784 · 9 = 7,056 |
 # | convolution | a 3x3 window, with the weights that all share | 9 |
 #
-# With several channels the sum runs over the window, $u, v \in \{-1, 0, 1\}$, *and* the input channels; what lies
-# outside the picture counts as zero:
+# This is the layer `Conv2d` of lesson 12. With several channels the sum runs over the window, $u, v \in \{-1, 0, 1\}$,
+# *and* the input channels; what lies outside the picture counts as zero:
 #
 # $$ y_{k,i,j} = b_k + \sum_{c} \sum_{u,v} w_{k,c,u,v}\; x_{c,\,i+u,\,j+v} $$
 #
@@ -227,7 +231,7 @@ fig = plots.show_images(
 # border, where pixels fall off the picture, is it not exact.
 
 # %% tags=["deeper"]
-conv, x = nn.Conv2d(1, 8, kernel_size=3, padding=1, bias=False), test.float()[:16]
+conv, x = Conv2d(1, 8, kernel_size=3, padding=1, bias=False), test.float()[:16]
 gap = (conv(move(x, 3)) - move(conv(x), 3))[..., 4:-1].abs().max().item()  # the border aside
 print(f"move and convolve, or convolve and move: {gap:g} apart")
 assert gap < 1e-5
@@ -317,9 +321,12 @@ BatchNorm2d = checks.cnn.batch_norm(BatchNorm2d)
 # $x \ge 0$ that it gets from the ReLU before it, and the gradient, unchanged: doing nothing is the easy case, not something
 # to be learnt.
 #
+# `conv` and `norm` are classes: lesson 12's `Conv2d` and your `BatchNorm2d`, or torch's, which take the same arguments
+# and compute the same faster (section 6 puts that to the test).
+#
 # <details><summary>Hint 1</summary>A 3x3 convolution keeps the size with <code>padding=1</code>. Which layers stand in front of
 # a batch norm and so need no bias?</details>
-# <details><summary>Hint 2</summary><code>nn.Conv2d(channels, channels, 3, padding=1, bias=False)</code> twice,
+# <details><summary>Hint 2</summary><code>conv(channels, channels, 3, padding=1, bias=False)</code> twice,
 # <code>norm(channels)</code> twice. The last <code>F.relu</code> goes around the sum.</details>
 
 # %% tags=["core", "workshop", "export", "exercise"]
@@ -329,13 +336,13 @@ class ResidualBlock(nn.Module):
     He et al. (2016), figure 2, with a batch norm after each convolution.
     """
 
-    def __init__(self, channels, norm=nn.BatchNorm2d):
+    def __init__(self, channels, norm=nn.BatchNorm2d, conv=nn.Conv2d):
         super().__init__()
         ### TODO: self.conv1, self.norm1, self.conv2, self.norm2: size kept, no idle bias
         ### BEGIN SOLUTION
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.conv1 = conv(channels, channels, 3, padding=1, bias=False)
         self.norm1 = norm(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.conv2 = conv(channels, channels, 3, padding=1, bias=False)
         self.norm2 = norm(channels)
         ### END SOLUTION
 
@@ -355,26 +362,34 @@ ResidualBlock = checks.cnn.residual_block(ResidualBlock)
 # ## 6 Put it together
 #
 # Twice convolve with stride 2 (which halves the picture), normalise and rectify; one residual block; then the maximum
-# over all positions and one linear layer. `head="flatten"` keeps the positions apart instead: the rival of section 7.
+# over all positions (lesson 13's pooling, with one window as large as the map) and one linear layer. `head="flatten"`
+# keeps the positions apart instead: the rival of section 7.
 
 # %% tags=["core", "workshop", "export"]
+class GlobalMaxPool2d(nn.Module):
+    """Keep of each channel its maximum over all positions: (B, C, H, H) -> (B, C, 1, 1)."""
+
+    def forward(self, x):
+        return max_pool2d(x, x.shape[-1])
+
+
 class CNN(nn.Module):
     """Read grey 28x28 pictures: x (B, 1, 28, 28) in [0, 1] -> logits (B, classes).
 
-    `norm` is the batch norm class; `head` is "pool" (maximum over positions) or "flatten".
+    head: "pool" (maximum over positions) or "flatten"; norm, conv: the classes of these layers.
     """
 
-    def __init__(self, width=32, classes=10, norm=nn.BatchNorm2d, head="pool"):
+    def __init__(self, width=32, classes=10, norm=nn.BatchNorm2d, head="pool", conv=nn.Conv2d):
         super().__init__()
         wide = 2 * width
         self.stage1 = nn.Sequential(
-            nn.Conv2d(1, width, 3, stride=2, padding=1, bias=False), norm(width), nn.ReLU()
+            conv(1, width, 3, stride=2, padding=1, bias=False), norm(width), nn.ReLU()
         )
         self.stage2 = nn.Sequential(
-            nn.Conv2d(width, wide, 3, stride=2, padding=1, bias=False), norm(wide), nn.ReLU()
+            conv(width, wide, 3, stride=2, padding=1, bias=False), norm(wide), nn.ReLU()
         )
-        self.block = ResidualBlock(wide, norm)
-        self.pool = nn.AdaptiveMaxPool2d(1 if head == "pool" else 7)  # 7 leaves 7x7 as it is
+        self.block = ResidualBlock(wide, norm, conv)
+        self.pool = GlobalMaxPool2d() if head == "pool" else nn.Identity()
         self.linear = nn.Linear(wide if head == "pool" else 49 * wide, classes)
         nn.init.zeros_(self.linear.weight)  # no opinion before training: the loss is ln 10
         self.to(memory_format=torch.channels_last)  # faster on most processors
@@ -397,19 +412,22 @@ for name, part in CNN(width=32).named_children():
 print(*(f"{device.count_parameters(net):,}" for net in (CNN(width=32), mlp)), "for the two layers")
 
 # %% [markdown] tags=["deeper"]
-# ### Deeper: is your batch norm good enough to train with?
+# ### Deeper: are your layers good enough to train with?
 #
-# The check compared single calls. Now train the same small network ten steps, once with your layer and once with
-# torch's, from the same weights on the same batch.
+# The checks compared single calls. Now train the same small network ten steps, once with layers that you wrote, the
+# convolution of lesson 12 (its gradients by hand), the batch norm of section 4, and once with torch's, from the same
+# weights on the same batch.
 #
-# **Predict.** Both layers compute the same formula. How far apart are the losses after ten steps in float64, which
-# keeps 16 digits? In float32, which keeps 7? And how far does Adam move a bias that batch norm cancels?
+# **Predict.** Both compute the same formulas. How far apart are the losses after ten steps in float64, which
+# keeps 16 digits? In float32, which keeps 7? How much slower are yours? And how far does Adam move a bias that batch norm
+# cancels?
 
 # %% tags=["deeper"]
-def first_losses(norm, dtype, steps=10):
+def first_losses(dtype, steps=10, **layers):
     """Return the losses of the first Adam steps on one batch, always from the same weights."""
     torch.manual_seed(1)
-    model = CNN(width=8, norm=norm).to(dtype)
+    start, model = CNN(width=8).state_dict(), CNN(width=8, **layers)
+    model.to(dtype).load_state_dict(start, strict=False)  # torch's norm also counts its batches
     adam = torch.optim.Adam(model.parameters(), lr=0.01)
     losses = torch.zeros(steps, dtype=torch.float64)
     for step in range(steps):
@@ -422,8 +440,12 @@ def first_losses(norm, dtype, steps=10):
 
 
 for dtype in (torch.float64, torch.float32):
-    gap = (first_losses(BatchNorm2d, dtype) - first_losses(nn.BatchNorm2d, dtype)).abs()
+    with device.measure() as yours:
+        losses = first_losses(dtype, conv=Conv2d, norm=BatchNorm2d)
+    with device.measure() as torchs:
+        gap = (losses - first_losses(dtype)).abs()
     print(f"{dtype}: losses apart by {gap[0]:.0e} in the first step, by {gap[-1]:.0e} in the tenth")
+    print(f"    {100 * yours.seconds:.0f} ms a step with yours, {100 * torchs.seconds:.0f} with torch's")
     assert gap.max() < (1e-9 if dtype == torch.float64 else 0.5)
 
 idle = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(5408, 10))
@@ -436,8 +458,8 @@ print(f"idle bias: gradient {bias.grad.abs().max():.0e}, step from 0 to {bias.ab
 # %% [markdown] tags=["deeper"]
 # In float64 they agree to the last digits. In float32 two right answers that round differently drift apart, and Adam is
 # the amplifier: it divides every gradient by its own size. The idle bias shows it at its purest: its
-# gradient is nothing but rounding, and it takes a full step all the same. So compare implementations in float64. From here
-# on the network uses torch's faster layer.
+# gradient is nothing but rounding, and it takes a full step all the same. So compare implementations in float64. Your layers
+# would carry the whole course; from here on the network uses torch's, which do the same in less time.
 
 # %% [markdown] tags=["core", "workshop"]
 # ### Train
@@ -592,6 +614,7 @@ print(f"60,000 digits, augmented: {accuracy(cnn, test_x, test_y):.2%} read")
 # colours end at 20, so that mistakes show beside the diagonal.
 
 # %% tags=["core", "workshop"]
+trained.save("cnn", cnn, lesson=14, accuracy=round(accuracy(cnn, test_x, test_y), 4))
 certainty, answer = predict(cnn, test_x).softmax(dim=1).cpu().max(dim=1)
 wrong = (answer != test.labels).nonzero()[:, 0]
 worst = wrong[certainty[wrong].argsort(descending=True)][:20]
