@@ -6,7 +6,7 @@
 #     name: python3
 # ---
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # # 01 Score a generator
 #
 # You will build the two worst generators of this course, which know almost nothing about digits, and the ruler that says

@@ -6,7 +6,7 @@
 #     name: python3
 # ---
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # # 10 Learn by gradient descent
 #
 # You will build a classifier that learns to read digits from examples: its loss, its gradient by hand, and the training
@@ -37,7 +37,7 @@
 # (section 7). Axes: N images, B of them in a batch (those of one step), K classes, and P = 784 pixels:
 # this lesson reads a picture as a plain list of numbers.
 
-# %% tags=["core", "workshop", "export"]
+# %% tags=["core", "export"]
 import math
 from dataclasses import dataclass, replace
 
@@ -58,7 +58,7 @@ class Config:
     lr: float = 0.3  # learning rate; section 7 finds it
     seed: int = 0
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 cfg = Config()
 dev = device.pick_device()
 generator = device.generator(cfg.seed, dev)  # shuffles the training images
@@ -74,7 +74,7 @@ test_x, test_y = test.images.to(dev), test.labels.to(dev)
 print(f"{len(train_x):,} to learn from, {held:,} to choose with, {len(test_x):,} to test on")
 fig = plots.show_images(train.images[:30], value_range=(0, 255), columns=10)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # ## 2 Which digit is this? The simplest thing first
 #
 # No learning yet. Average all training images of each class: ten blurred pictures $\mu_0, \dots, \mu_9$. A new
@@ -87,7 +87,7 @@ fig = plots.show_images(train.images[:30], value_range=(0, 255), columns=10)
 # <details><summary>Hint 1</summary><code>x[y == k]</code> holds the rows of class k, however many there are.</details>
 # <details><summary>Hint 2</summary><code>torch.stack([x[y == k].mean(dim=0) for k in range(classes)])</code></details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def as_rows(images):
     """Turn images uint8 (N, C, H, W) into rows float32 (N, P) of numbers from 0 to 1."""
     return images.flatten(1).float() / 255
@@ -112,7 +112,7 @@ def class_means(x, y, classes=10):
     ### END SOLUTION
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 class_means = checks.gradient_descent.class_means(class_means)
 means = class_means(as_rows(train_x), train_y)
 fig = plots.show_images(means.view(-1, 1, 28, 28).cpu(), value_range=(0, 1), columns=10)
@@ -121,7 +121,7 @@ share_nearest = (nearest == test_y).cpu().double().mean().item()
 print(f"nearest average: {share_nearest:.1%} of the test digits read")
 assert share_nearest > profile(smoke=0.4, standard=0.6)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # Far more than a guess, from ten averages. What holds it back? Multiply the squared distance out:
 #
 # $$ -\tfrac12 \lVert x - \mu_k \rVert^2 = \underbrace{x \cdot \mu_k}_{\text{overlap}}
@@ -160,12 +160,12 @@ assert share_nearest > profile(smoke=0.4, standard=0.6)
 # and right. The second (0, -1000): sure, and wrong. What are the two losses? What does the formula with the fraction,
 # typed in as it stands, answer?
 
-# %% tags=["core", "workshop", "nbval-check-output"]
+# %% tags=["core", "nbval-check-output"]
 logits = torch.tensor([[0.0, 1000.0], [0.0, -1000.0]])
 p = logits.exp() / logits.exp().sum(dim=1, keepdim=True)
 print("probability of class 1:", p[:, 1], "loss:", -p[:, 1].log())
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # The right answers are 0 and 1000. Instead, not a number and infinity: float32 ends near $e^{88.7}$, so $e^{1000}$ is
 # infinite and infinity divided by itself is nothing; and a probability of $e^{-1000}$ is rounded to 0 before the
 # logarithm is taken. One such number, and after the next step all weights are `nan`. The cure is to take out
@@ -182,7 +182,7 @@ print("probability of class 1:", p[:, 1], "loss:", -p[:, 1].log())
 # <details><summary>Hint 2</summary><code>top = logits.max(dim=1, keepdim=True).values</code>; then
 # <code>top.squeeze(1) + (logits - top).exp().sum(dim=1).log()</code></details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def log_sum_exp(logits):
     """Return log(sum(exp(logits))) of each row: (B, K) -> (B,), without overflow."""
     ### TODO: take each row's maximum out, and add it back
@@ -192,10 +192,10 @@ def log_sum_exp(logits):
     ### END SOLUTION
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 log_sum_exp = checks.gradient_descent.log_sum_exp(log_sum_exp)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # The loss is, of each row, its log-sum-exp minus the score of its right class; then the mean.
 #
 # **Predict.** All weights are 0, so the model finds all ten classes equally likely for every picture. What is the loss?
@@ -208,7 +208,7 @@ log_sum_exp = checks.gradient_descent.log_sum_exp(log_sum_exp)
 # <details><summary>Hint 2</summary><code>right = logits[torch.arange(len(y)), y]</code>, then
 # <code>(log_sum_exp(logits) - right).mean()</code></details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def cross_entropy(logits, y):
     """Return the mean over the batch of -log softmax(logits)[y], in nats.
 
@@ -233,7 +233,7 @@ def accuracy(W, b, images, labels):
     return (torch.cat(answers) == labels).cpu().double().mean().item()
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 cross_entropy = checks.gradient_descent.cross_entropy(cross_entropy)
 W_near, b_near = means.T, -means.square().sum(dim=1) / 2
 agree = accuracy(W_near, b_near, test_x, nearest)
@@ -245,7 +245,7 @@ near = cross_entropy(as_rows(test_x) @ W_near + b_near, test_y).item()
 print(f"nearest average, {share_nearest:.0%} right: {near:.3f} nats")
 assert abs(before - math.log(10)) < 1e-4 and near < before and agree > 0.999
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # A model without an opinion costs $-\log \frac1K = \ln K$. For ten classes remember **2.303**: a network
 # whose training does not start there has an opinion before it has seen anything, or a bug.
 #
@@ -276,7 +276,7 @@ assert abs(before - math.log(10)) < 1e-4 and near < before and agree > 0.999
 # <details><summary>Hint 2</summary><code>delta[torch.arange(B), y] -= 1</code>, <code>delta /= B</code>, return
 # <code>x.T @ delta, delta.sum(dim=0)</code></details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def loss_gradient(x, y, W, b):
     """Return the gradients (P, K) and (K,) of cross_entropy(x @ W + b, y) in W and b.
 
@@ -293,10 +293,10 @@ def loss_gradient(x, y, W, b):
     ### END SOLUTION
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 loss_gradient = checks.gradient_descent.loss_gradient(loss_gradient)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # **Second, by differences.** How do you know that no sign and no factor is lost? Ask the loss itself. Move one weight a
 # little both ways and see. Taylor's series tells why *both* ways: in
 #
@@ -318,7 +318,7 @@ loss_gradient = checks.gradient_descent.loss_gradient(loss_gradient)
 # <details><summary>Hint 2</summary><code>nudge = torch.zeros_like(w)</code>, <code>nudge.view(-1)[i] = eps</code>, then
 # <code>grad.view(-1)[i] = (f(w + nudge) - f(w - nudge)) / (2 * eps)</code></details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def numerical_gradient(f, w, eps=1e-5):
     """Return the slopes of f(w), a number, in every entry of w, by central differences.
 
@@ -335,7 +335,7 @@ def numerical_gradient(f, w, eps=1e-5):
     return grad
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 numerical_gradient = checks.gradient_descent.numerical_gradient(numerical_gradient)
 x, y = as_rows(train.images[:16]).double(), train.labels[:16]
 W64 = torch.randn(784, 10, generator=device.generator(1), dtype=torch.float64) / 10
@@ -351,7 +351,7 @@ print(f"hand and differences: {(by_hand - differences).abs().max():.0e} apart")
 assert (by_hand - W_auto.grad).abs().max() < 1e-12
 assert (by_hand - differences).abs().max() < 1e-8
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # All three agree: hand and autograd to rounding, the differences to what their own rounding allows. But differences need
 # two losses for *every* weight. With a million weights that is out of the question; as a test on a small case
 # nothing is better.
@@ -373,7 +373,7 @@ assert (by_hand - differences).abs().max() < 1e-8
 #
 # **Predict.** How many test digits does the model read after that one step? More than the nearest average, or fewer?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 W, b = blank(train_x)
 grad_W, grad_b = loss_gradient(as_rows(train_x), train_y, W, b)
 shares = torch.bincount(train_y, minlength=10) / len(train_y)
@@ -387,7 +387,7 @@ print(f"the same weights with a tenth of its constants: {repaired:.1%}")
 assert (grad_W.T - paper).abs().max() < 1e-4
 assert 0.2 < one_step < min(repaired, share_nearest)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # Fewer: the weights are there, yet nothing stands for $-\frac12 \lVert \mu_k \rVert^2$. Put its tenth in, and the score is
 # back (with equal shares, exactly). So take many steps. Each uses a **batch** of 128 pictures instead of all; its
 # gradient is right on average and costs a fraction. This is **stochastic gradient descent** (Robbins and Monro 1951).
@@ -395,7 +395,7 @@ assert 0.2 < one_step < min(repaired, share_nearest)
 # The weights of a class are a picture. Blue pixels speak *for* the class, orange ones *against* it, white ones are not
 # heard. **Predict.** What will the weights of the 0 look like in the middle? And in the corners?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 W, b = blank(train_x)
 moments = [0, 1, 2, 4, 8, 15, 30, 60, 120, 250, 500, 1000][: profile(smoke=6, standard=12)]
 frames = []
@@ -413,7 +413,7 @@ film = plots.animation(
     f"the classes, then strokes for and against each. In the end {read:.1%} of test digits read.",
 )
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # The middle of the 0 turns orange: ink *there* is what a 0 never has, the best evidence against it. The nearest
 # average could not say that. The corners stay white for ever: where no picture has ink, $x_i = 0$, and so is the gradient.
 #
@@ -436,7 +436,7 @@ film = plots.animation(
 # <details><summary>Hint 2</summary><code>with torch.no_grad():</code> and inside <code>for p in (W, b):</code> the lines
 # <code>p -= cfg.lr * p.grad</code> and <code>p.grad = None</code></details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def train_linear(
     cfg, images, labels, generator, *,
     start=None, loss_of=cross_entropy, should_stop=training.never_stop, view=None,
@@ -464,7 +464,7 @@ def train_linear(
     return (W.detach(), b.detach()), run.history
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 train_linear = checks.gradient_descent.train_linear(train_linear)
 few = replace(cfg, batch_size=20, steps=profile(smoke=150, standard=500))
 by_heart, _ = train_linear(few, train_x[:20], train_y[:20], generator)
@@ -472,7 +472,7 @@ known = accuracy(*by_heart, train_x[:20], train_y[:20])
 print(f"{known:.0%} of the 20 read, {accuracy(*by_heart, test_x, test_y):.1%} of the test digits")
 assert known == 1
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # All of the 20, and a minority of the others: learning by heart is not learning to read.
 #
 # ## 7 Find the learning rate
@@ -484,7 +484,7 @@ assert known == 1
 # **Predict.** What does the loss do when the rate is a hundred times too small? Thirty times too large? (In the
 # curves pale lines are the batches, which all start at ln 10; bold lines are means over neighbouring batches.)
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 runs, nats, read = {}, [], []
 for lr in rates:
@@ -503,7 +503,7 @@ tried = {"validation images": (list(rates), nats)}
 fig = plots.curves(tried, xlabel="learning rate", log="x", **names)
 assert 0.01 < best_rate < 3 and min(nats) < min(nats[0], nats[-1]) - 0.05 and logits.max() > 88.7
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # Too small, and the loss creeps; it would arrive, much later. Too large, and it jumps about, even *above* ln 10: worse
 # than no opinion. Between them lies a valley with a flat bottom: the factor counts, not the digit. And with the rate 10 the
 # scores pass 88.7, where a naive softmax answers `nan`. (Its accuracy is not
@@ -513,7 +513,7 @@ assert 0.01 < best_rate < 3 and min(nats) < min(nats[0], nats[-1]) - 0.05 and lo
 #
 # The rate is found; train with it. **Predict:** what will the trained weights show that the averages did not?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 def loss_curve(run):
     """Draw the loss of a training so far; it is redrawn in place while the training runs."""
     return plots.curves({"training": run.history["loss"]}, xlabel="step", smooth=20, **names)
@@ -531,7 +531,7 @@ fig = plots.compare(
     f"the digit blue, other digits orange. Trained, {read:.0%} read: fine strokes for and against.",
 )
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # The same formula, the same 7,850 numbers, and it reads far more. It no longer asks what is usual for a 3 but what tells
 # it from the rest. The **gap**, the accuracy on the images of the training minus that on new ones, is small: hardly any
 # of this is learning by heart.
@@ -553,7 +553,7 @@ fig = plots.compare(
 # <details><summary>Answer</summary>The two below the largest come equally low: they reach the bottom. Smaller ones are
 # still on their way; the largest never rests, as it lies above 2/h of the steepest direction.</details>
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 overlap, label = as_rows(choose_x[:1000]) @ means.T, choose_y[:1000]  # (B, K), (B,)
 
 
@@ -571,7 +571,7 @@ def roll(rate, steps):
     return torch.stack(places)
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 us, vs = torch.linspace(-0.3, 2, 40), torch.linspace(-0.5, 1.3, 32)
 heights = [[valley(torch.stack([u, v]).to(dev)).item() for u in us] for v in vs]
 levels = [0.79, 0.82, 0.87, 0.95, 1.05, 1.2, 1.5, 2, 3, 5, 8, 12]
@@ -788,7 +788,7 @@ scores = checks.gradient_descent.scores(scores)
 splits = {"train": (train_x[:20], train_y[:20]), "test": (test_x, test_y)}
 print(", ".join(f"{name} {share:.1%}" for name, share in scores(*by_heart, splits).items()))
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # ## 12 To discuss, and to keep
 #
 # <details><summary><b>Question C11.</b> Two people plot "loss over steps". One counts batches of 128, the other batches

@@ -6,7 +6,7 @@
 #     name: python3
 # ---
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # # 11 Backpropagate through two layers
 #
 # You will build a network of two layers that reads digits: its gradients by hand, a start from which it can learn,
@@ -29,7 +29,7 @@
 # > **Remember.** Backpropagation is the chain rule in the right order: each operation takes the slope of the loss in its
 # > output and hands back the slope in its inputs. It needs only what it kept on the way forward.
 
-# %% tags=["core", "workshop", "export"]
+# %% tags=["core", "export"]
 import math
 from dataclasses import dataclass, replace
 
@@ -239,7 +239,7 @@ class TwoLayers:
 
 # %% tags=["core"]
 TwoLayers = checks.backpropagation.two_layers(TwoLayers)
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # ## 4 Start well: how large should the first weights be?
 #
 # All equal will not do: then all hidden units compute the same, receive the same
@@ -261,7 +261,7 @@ TwoLayers = checks.backpropagation.two_layers(TwoLayers)
 # factor do the signals of layer 20
 # differ from those of layer 1? Drag the gain and see which units are left.
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 def signals(gain, layers=20, width=256):
     """Return the activations (layers, 100, width) of a deep ReLU network on 100 random rows."""
     draw = device.generator(0)

@@ -482,7 +482,7 @@ Conv2d = checks.convolution.conv2d_layer(Conv2d)
 layer, x = Conv2d(3, 8, 3, stride=2, padding=1), torch.rand(4, 3, 15, 20, generator=generator)
 print(f"{tuple(x.shape)} -> {tuple(layer(x).shape)}, {device.count_parameters(layer)} parameters")
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # ## 7 Does it move with the picture?
 #
 # Since all places share their weights, a moved picture should give the same answer, moved: this is **equivariance** to shifts.
@@ -491,7 +491,7 @@ print(f"{tuple(x.shape)} -> {tuple(layer(x).shape)}, {device.count_parameters(la
 #
 # **Predict.** With 3x3 kernels and a frame of zeros, where do the two differ? And after four such layers, or eight?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 def layers(x, depth, mode="constant"):
     """Send x through `depth` 3x3 convolutions that keep the size."""
     for _ in range(depth):
@@ -512,7 +512,7 @@ fig = plots.show_images(
     caption="White: here shift and convolution do not commute. The middle band is the old border.",
 )
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # At the border, old and new, and one pixel deeper with every layer; elsewhere not at all. Not along top and bottom: a
 # shift sideways moves their zeros onto zeros. The windows at the border see
 # the frame of zeros, and the next layer's windows see their answers. So a network with padding *can* tell where it is:

@@ -6,7 +6,7 @@
 #     name: python3
 # ---
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # # 13 Shrink a picture, and grow one
 #
 # You will build the layers that make pictures smaller (stride, pooling) and larger (transposed convolution, pixel
@@ -31,7 +31,7 @@
 # > **Remember.** A transposed convolution stamps its kernel once for each pixel of the small picture. Stamps of size
 # > k, s apart, cover the large picture evenly only if s divides k.
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +58,7 @@ torch.manual_seed(cfg.seed)  # the layers' first weights come from torch's own g
 dev = device.pick_device()
 generator = device.generator(cfg.seed, dev)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # ## 1 Keep every fourth pixel, and look
 #
 # The photograph below has 256x256 pixels (axes, here and everywhere: B images in a batch, C channels, H rows, W columns). The
@@ -67,12 +67,12 @@ generator = device.generator(cfg.seed, dev)
 #
 # **Predict.** The fur has hairs one or two pixels thin. What will become of them?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 cat = datasets.to_float(datasets.photograph("chelsea")[None, :, 22:278, 97:353]).to(dev)
 assert cat.shape == (1, 3, 256, 256) and cat.min() >= 0 and cat.max() <= 1
 fig = plots.show_images(cat, value_range=(0, 1), scale=1)
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 w = torch.randn(2, 3, 3, 3, generator=generator, device=dev)
 gap = (F.conv2d(cat, w, stride=4) - F.conv2d(cat, w)[..., ::4, ::4]).abs().max().item()
 print(f"stride 4 against every fourth result of stride 1: {gap:.0e} apart")
@@ -93,7 +93,7 @@ shrink["blur, every 4th"] = lambda x: blur(x)[..., ::4, ::4]
 small = torch.cat([way(cat) for way in shrink.values()])
 fig = plots.show_images(small, value_range=(0, 1), columns=3, scale=3, labels=shrink)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # Thin hairs do not vanish: they turn into pepper and salt, and the whiskers into dotted lines. Each kept pixel is
 # one pixel of the original, picked blindly, and its fifteen neighbours might as well not exist.
 #
@@ -109,7 +109,7 @@ fig = plots.show_images(small, value_range=(0, 1), columns=3, scale=3, labels=sh
 # **Predict.** A fence with a post every 5 pixels, of which we keep every 4th. How far apart do the posts seem to be, in
 # pixels of the original? And which of the three small pictures changes most if the camera moves by one pixel?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 column = torch.arange(240, dtype=torch.float64)
 fence = 0.5 + 0.5 * torch.cos(2 * torch.pi * column / 5).expand(1, 1, 32, 240)
 coarse = 0.5 + 0.5 * torch.cos(2 * torch.pi * column / 20).expand(1, 1, 32, 240)
@@ -122,7 +122,7 @@ for name, way in shrink.items():
     print(f"camera moved by one pixel, {name}: {255 * unrest[name]:.1f} grey levels of change")
 assert unrest["every 4th"] > 1.5 * unrest["blur, every 4th"]
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # Twenty: the fence has grown a post every 20 pixels that was never there. And the picture that was only subsampled
 # flickers most when the camera moves (Zhang 2019 puts a blur in front of every stride of a network). The mean of each 4x4
 # block is a blur too, if a crude one.
@@ -143,7 +143,7 @@ assert unrest["every 4th"] > 1.5 * unrest["blur, every 4th"]
 # <details><summary>Hint 1</summary>Python's <code>//</code> rounds down. The padding is at <em>both</em> ends.</details>
 # <details><summary>Hint 2</summary><code>(n + 2 * padding - kernel) // stride + 1</code></details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def output_size(n, kernel, stride=1, padding=0):
     """Return how many windows of `kernel` cells, `stride` apart, fit on n cells.
 
@@ -156,7 +156,7 @@ def output_size(n, kernel, stride=1, padding=0):
     ### END SOLUTION
 
 
-# %% tags=["core", "workshop", "nbval-check-output"]
+# %% tags=["core", "nbval-check-output"]
 output_size = checks.shrink_and_grow.output_size(output_size)
 for kernel in (3, 4, 2):
     for n in (28, 27, 64):
@@ -165,7 +165,7 @@ for kernel in (3, 4, 2):
             sizes.append(output_size(sizes[-1], kernel, stride=2, padding=(kernel - 1) // 2))
         print(f"kernel {kernel}:", " → ".join(map(str, sizes)))
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # With kernel 3 the pictures of 28 and of 27 pixels have the same sizes from the first step on: 14, 7, 4, 2. Remember
 # this for the way back: a layer that grows 14 pixels cannot know whether 27 or 28 are wanted. With kernel 4 an odd size is
 # rounded down, so 27 becomes 13.
@@ -186,7 +186,7 @@ for kernel in (3, 4, 2):
 # <code>.flatten(-2).max(dim=-1).values</code> or <code>.mean(dim=(-2, -1))</code>. (<code>amax</code> gives the same numbers but
 # another gradient, see below.)</details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def windows(x, kernel, stride):
     """Return the windows of x (B, C, H, W) as a view (B, C, H', W', kernel, kernel)."""
     return x.unfold(2, kernel, stride).unfold(3, kernel, stride)
@@ -211,7 +211,7 @@ def avg_pool2d(x, kernel, stride=None):
     ### END SOLUTION
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 max_pool2d = checks.shrink_and_grow.max_pool2d(max_pool2d)
 avg_pool2d = checks.shrink_and_grow.avg_pool2d(avg_pool2d)
 
@@ -267,7 +267,7 @@ x[0, 0, 2, 2] = 1  # where two rows and two columns of windows meet
 for name, way in {"mean": avg_pool2d_gradient, "maximum": max_pool2d_gradient}.items():
     print(f"{name}: the largest share is {way(x, ones, kernel=3, stride=2).max().item():.3f}")
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # A cell where two rows and two columns of windows meet belongs to four windows: in the gradient of pooling it gets 4/9
 # for the mean, and 4 if it wins in all four. Average pooling spreads the blame, max pooling singles out.
 #
@@ -306,7 +306,7 @@ fig = plots.heatmap(
     caption="A convolution, kernel 1, 2, 3 and stride 2, transposed: each column is a stamp.",
 )
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # **The size.** The last of $n$ stamps begins at $(n-1)s - p$ and ends $k$ later, and $p$ is cut off at the far end too:
 #
 # $$ n' = (n - 1)\, s - 2p + k + o . $$
@@ -323,7 +323,7 @@ fig = plots.heatmap(
 # <code>columns = weight.flatten(1).T @ x.flatten(2)</code>. Then <code>F.fold(columns, size, kernel, stride=stride,
 # padding=padding)</code>.</details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0):
     """Stamp weight (C, C', k, k) for each pixel of x (B, C, H, W) -> (B, C', H', W').
 
@@ -341,7 +341,7 @@ def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0
     return y if bias is None else y + bias[:, None, None]
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 conv_transpose2d = checks.shrink_and_grow.conv_transpose2d(conv_transpose2d)
 down = F.conv2d(cat, w, stride=4)  # A x, with the weights of section 1
 y = torch.rand(down.shape, generator=generator, device=dev)
@@ -384,7 +384,7 @@ small, box, large = torch.rand(5, 1, 4, 6), torch.ones(1, 1, 2, 2) / 4, torch.ze
 stamped = conv_transpose2d(small, box, stride=2)
 assert torch.allclose(stamped, avg_pool2d_gradient(large, small, kernel=2))
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # The stamped digits overlap and add up, each as bright as its pixel.
 #
 # ## 5 Get the size that you asked for
@@ -396,7 +396,7 @@ assert torch.allclose(stamped, avg_pool2d_gradient(large, small, kernel=2))
 # **Predict.** A decoder goes 7 → 14 → 28 with kernel 3, padding 1, and somebody forgot `output_padding`. What is the size
 # of its pictures?
 
-# %% tags=["core", "workshop", "nbval-check-output"]
+# %% tags=["core", "nbval-check-output"]
 for kernel, padding, extra in ((4, 1, 0), (2, 0, 0), (3, 1, 1), (3, 1, 0), (5, 2, 1)):
     x, weight, sizes = torch.zeros(1, 1, 7, 4), torch.zeros(1, 1, kernel, kernel), []
     for _ in range(3):
@@ -404,7 +404,7 @@ for kernel, padding, extra in ((4, 1, 0), (2, 0, 0), (3, 1, 1), (3, 1, 0), (5, 2
         x = conv_transpose2d(x, weight, stride=2, padding=padding, output_padding=extra)
     print(f"kernel {kernel}, padding {padding}, output_padding {extra}:", " → ".join(sizes))
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # 25, not 28: 7 → 13 → 25. Nothing fails until the loss compares it with a picture of 28. All other rows double.
 #
 # ## 6 Count the stamps on each pixel
@@ -420,7 +420,7 @@ for kernel, padding, extra in ((4, 1, 0), (2, 0, 0), (3, 1, 1), (3, 1, 0), (5, 2
 # kernel of ones.)</details>
 # <details><summary>Hint 2</summary><code>counts[i * stride : i * stride + kernel] += 1</code> for each i</details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def overlap_counts(n, kernel, stride):
     """Return how many of n stamps lie on each cell of a line: int64 ((n - 1) stride + kernel,)."""
     ### TODO: zeros, and 1 more wherever a stamp lies
@@ -432,7 +432,7 @@ def overlap_counts(n, kernel, stride):
     ### END SOLUTION
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 overlap_counts = checks.shrink_and_grow.overlap_counts(overlap_counts)
 maps = {}
 for kernel in (3, 4, 5, 2):
@@ -444,7 +444,7 @@ fig = plots.show_images(
     caption="Stamps on each pixel, stride 2, from 0 (black) to 9 (white).",
 )
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # 2, 1, 2, 1 for kernel 3; 3, 2, 3, 2 for kernel 5; level for 4 and 2. In two dimensions the counts of rows and columns
 # multiply, and the pattern becomes the **checkerboard** that spoils so many generated pictures (Odena and others 2016).
 #
@@ -454,7 +454,7 @@ fig = plots.show_images(
 #
 # **Predict.** Which of the sizes 3 and 4 turns the constant picture into one without any pattern, if the kernel is random?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 shown = {}
 for kernel in (3, 4, 5, 2):
     weight = torch.randn(1, cfg.draws, kernel, kernel, generator=generator, device=dev)
@@ -473,7 +473,7 @@ print(f"a constant grown by nearest (a constant), then a random 3x3: spread {spr
 caption = "A constant picture through six random kernels of each size (each scaled; grey is 0)."
 fig = plots.compare(shown, value_range=(0, 1), scale=4, caption=caption)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # Neither. On average over kernels, size 4 is fair to all four places and size 3 is not, as the counts say. But
 # *each single* kernel of size 4 or 2 draws a pattern too, for its four sums of weights are four different numbers.
 # A divisible size removes the *built-in* bias; it does not forbid a checkerboard. What forbids it is to grow first, without
@@ -481,7 +481,7 @@ fig = plots.compare(shown, value_range=(0, 1), scale=4, caption=caption)
 #
 # On the photograph: stamps of equal weights, divided by their mean count, so that the brightness stays.
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 def stamp_equal(x, kernel, stride=2, padding=0):
     """Grow each channel of x (B, C, H, W) in [0, 1] by equal stamps; clamped to [0, 1]."""
     B, C, H, W = x.shape
@@ -608,14 +608,14 @@ if settings.profile_name() != "smoke":
 # Those two are close relatives. Nearest enlargement is a stamp of 2x2 ones, and two stampings in a row are one: a **4x4
 # stamp** made of nine numbers, whose four sums are all $\sum w$. Convolution and shuffle is a 6x6 stamp (exercise D).
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # ## 9 Play
 #
 # Choose a kernel, a stride and a padding. Left: how many stamps lie on each pixel, brightest where most do. Right: the
 # eye, grown by equal stamps or by one random kernel. **Find** three settings without any pattern under equal stamps, and
 # a stride with a kernel smaller than it: what do you see between the stamps?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 def grow_eye(kernel, stride, padding, stamps):
     """Show the overlap counts and the eye, grown as the controls say; the caption has the sizes."""
     small = eye[..., :28]
@@ -779,7 +779,7 @@ def shuffle_kernel(weight, r):
 # %% tags=["deeper"]
 shuffle_kernel = checks.shrink_and_grow.shuffle_kernel(shuffle_kernel)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # ## 12 To discuss, and to keep
 #
 # <details><summary><b>Question C9.</b> "A transposed convolution with kernel 2 and stride 2 draws a checkerboard, because 2 is not
