@@ -12,6 +12,8 @@
 # You will build a classifier that learns to read digits from examples: its loss, its gradient by hand, and the training
 # loop that every later lesson builds on. What it learns is ten pictures.
 #
+# ![Ten pictures of weights: the averages of the digits, the weights after one step, and after training](../data/pictures/10-031.png)
+#
 # | | |
 # |---|---|
 # | **You need** | Python, the matrix product, the derivative |

@@ -12,6 +12,8 @@
 # You will build the convolution three times, by loops, as one matrix product and as one large matrix, derive its three
 # gradients by hand, and let it find out for itself what an edge detector looks like.
 #
+# ![A photograph as it is, blurred, sharpened, and its edges: five kernels of nine numbers](../data/pictures/12-013.png)
+#
 # | | |
 # |---|---|
 # | **You need** | the matrix product, the gradient and the training loop (lesson 10), the chain rule, backward from the loss |

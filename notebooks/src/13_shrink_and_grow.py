@@ -12,6 +12,8 @@
 # You will build the layers that make pictures smaller (stride, pooling) and larger (transposed convolution, pixel
 # shuffle), find out why one of them draws a checkerboard, and never guess the size of a layer's output again.
 #
+# ![A cat’s eye grown by transposed convolutions with kernels 3, 4, 5 and 2: two of them draw a checkerboard](../data/pictures/13-033.png)
+#
 # | | |
 # |---|---|
 # | **You need** | what a convolution computes, as a sum over windows and as a matrix (lesson 12) |
