@@ -69,7 +69,8 @@ def pictures(nb):
 
 def words(nb) -> int:
     text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-    not_read = r"!\[[^\]]*\]\([^)]*\)|```.*?```|\$\$.*?\$\$|\$.*?\$|<[^>]*>"  # pictures, code, formulas
+    # Pictures, code and formulas are not read word by word.
+    not_read = r"!\[[^\]]*\]\([^)]*\)|```.*?```|\$\$.*?\$\$|\$.*?\$|<[^>]*>"
     text = re.sub(not_read, " ", text, flags=re.DOTALL)
     return sum(any(letter.isalpha() for letter in word) for word in text.split())
 

@@ -40,12 +40,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import (
-    checks, datasets, device, explore, images, plots, settings, strokes, trained, training,
-)
+from course_lib import checks, datasets, device, explore, images, plots, strokes, trained, training
 from course_lib.built.convolution import Conv2d  # written in lesson 12
 from course_lib.built.shrink_and_grow import max_pool2d  # written in lesson 13
-from course_lib.settings import profile
+from course_lib.settings import ROOT, data_name, profile
 
 
 @dataclass
@@ -75,8 +73,8 @@ dev = device.pick_device()
 generator = device.generator(cfg.seed, dev)  # shuffling and augmentation draw from this one
 torch.manual_seed(cfg.seed)  # the layers' first weights come from torch's own generator
 
-train = datasets.load(settings.data_name(), "train", size=profile(smoke=2000, standard=None))
-test = datasets.load(settings.data_name(), "test", size=profile(smoke=1000, standard=None))
+train = datasets.load(data_name(), "train", size=profile(smoke=2000, standard=None))
+test = datasets.load(data_name(), "test", size=profile(smoke=1000, standard=None))
 train_x, train_y = train.images.to(dev), train.labels.to(dev)
 test_x, test_y = test.images.to(dev), test.labels.to(dev)
 assert train_x.shape[1:] == (1, 28, 28) and train_x.dtype == torch.uint8 and train_x.max() == 255
@@ -524,7 +522,7 @@ fig = plots.curves(moved, xlabel="shift in pixels", ylabel="% of the test digits
 # `data/results/14.json` (`python3 -m course_lib bench --experiment 14` makes them again).
 
 # %% tags=["core"]
-results = json.loads((settings.ROOT / "data/results/14.json").read_text(encoding="utf-8"))
+results = json.loads((ROOT / "data/results/14.json").read_text(encoding="utf-8"))
 figures, sizes = results["data"]["strokes"], results["sizes"]  # accuracies in per cent
 fig = plots.curves(
     {name: (sizes, row["mean"], row["std"]) for name, row in figures["examples"].items()},
