@@ -11,20 +11,8 @@ import pytest
 from course_lib import checks, settings
 
 TOPICS = sorted(p.stem for p in (Path(__file__).parent / "mutants").glob("[a-z]*.py"))
+ROWS = [f"C{n}" for n in range(1, 12)]  # of the bug catalogue, that concern lessons 00 to 15
 FAMILIES = {topic: importlib.import_module(f"tests.mutants.{topic}") for topic in TOPICS}
-# The check functions have names of their own; this maps the object that they check to them.
-CHECK_OF = {
-    "BatchNorm2d": "batch_norm",
-    "Conv2d": "conv2d_layer",
-    "ConvTranspose2d": "conv_transpose_layer",
-    "ResidualBlock": "residual_block",
-    "Adam": "adam",
-    "KeepBest": "keep_best",
-    "Momentum": "momentum",
-    "TwoLayers": "two_layers",
-    "IndependentPixels": "independent_pixels",
-    "NeighbourTable": "neighbour_table",
-}
 
 
 def built_source(topic: str) -> str:
@@ -50,8 +38,14 @@ def replaced(topic: str, name: str, old: str, new: str):
 
 
 def run_check(topic: str, name: str, candidate):
+    return check_of(topic, name)(candidate)
+
+
+def check_of(topic: str, name: str):
+    """Return the check of the object `name`; its function may have another name."""
     module = importlib.import_module(f"course_lib.checks.{topic}")
-    return getattr(module, CHECK_OF.get(name, name))(candidate)
+    path = f"{topic}.{name}"
+    return next(f for f in vars(module).values() if getattr(f, "checks", None) == path)
 
 
 def cases(kind: str) -> list:
@@ -106,6 +100,19 @@ def test_the_questions_stand_in_the_lesson(topic):
     text = source.read_text(encoding="utf-8")
     for row in FAMILIES[topic].QUESTIONS:
         assert re.search(rf"\b{row}\b", text), f"{row} is neither asked nor shown in {source.name}"
+
+
+def test_every_row_of_the_catalogue_about_a_built_lesson_is_caught_or_asked():
+    """The report: which check or question stands for which row (pytest -rP shows it)."""
+    stands_for = {}
+    for topic, family in FAMILIES.items():
+        for row in family.QUESTIONS:
+            stands_for.setdefault(row, set()).add(f"{topic} (question)")
+        for mutant in family.MUTANTS:
+            stands_for.setdefault(mutant.row, set()).add(f"{topic}.{mutant.name}")
+    for row in ROWS:
+        print(f"{row:<4}", ", ".join(sorted(stands_for.get(row, ["nothing"]))))
+    assert set(ROWS) <= set(stands_for)
 
 
 def test_an_open_exercise_is_reported_and_replaced_by_the_courses_version(capsys):

@@ -9,8 +9,8 @@ import importlib
 import traceback
 
 ALIGNMENT = (
-    "Shapes are matched from the right: to meet x (B, C, H, W), a vector (C,) needs two more axes, "
-    "v[:, None, None]."
+    "Shapes are matched from the right; indexing with None adds an axis: v[:, None, None] makes "
+    "(C, 1, 1) of (C,), v[:, None] makes (C, 1)."
 )
 
 
@@ -41,8 +41,13 @@ def check(path: str):
             try:
                 print(f"✓ {name}: {examine(candidate)}")
                 return candidate
-            except NotImplementedError:
-                print(f"○ {name}: this exercise is open; the lesson goes on with the course's own.")
+            except NotImplementedError as error:
+                part = traceback.extract_tb(error.__traceback__)[-1].name
+                where = "" if part == name else f" ({part} is still to be written)"
+                print(
+                    f"○ {name}: this exercise is open{where}; the lesson goes on with the course's "
+                    "own."
+                )
                 return getattr(importlib.import_module(f"course_lib.built.{topic}"), name)
             except CheckFailed as failure:
                 message = str(failure)
@@ -53,6 +58,7 @@ def check(path: str):
                     message += f"\n  {ALIGNMENT}"
             raise CheckFailed(f"✗ {name}: {message}") from None
 
+        run.checks = path
         return run
 
     return decorate

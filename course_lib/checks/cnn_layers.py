@@ -101,6 +101,7 @@ def _compare_batch_norm_eval(ours, torchs, x):
 def residual_block(block_class):
     """Compare a residual block with its formula, and look at what flows past its convolutions."""
     C = 4
+    _require_given_classes(block_class)
     block = block_class(C).double()
     convs = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
     require(len(convs) == 2, f"the block should hold two convolutions; yours holds {len(convs)}.")
@@ -159,6 +160,28 @@ def residual_block(block_class):
         "relu(x + norm2(conv2(relu(norm1(conv1(x)))))), no idle biases, and with both convolutions "
         "set to zero x and its gradient still pass"
     )
+
+
+def _require_given_classes(block_class):
+    """Demand that norm and conv, where they are given, are the classes that the block is made of."""
+
+    class GivenConv(nn.Conv2d):
+        pass
+
+    class GivenNorm(nn.BatchNorm2d):
+        pass
+
+    block = block_class(4, norm=GivenNorm, conv=GivenConv)
+    for name, torchs, given in (
+        ("conv", nn.Conv2d, GivenConv),
+        ("norm", nn.BatchNorm2d, GivenNorm),
+    ):
+        made = [m for m in block.modules() if isinstance(m, torchs)]
+        require(
+            all(isinstance(m, given) for m in made),
+            f"the argument {name} was accepted and ignored (C6): make the layers with {name}(...), "
+            "so that lesson 12's layer or yours can be put in.",
+        )
 
 
 @check("cnn.fold_batch_norm")
