@@ -163,7 +163,7 @@ def residual_block(block_class):
 
 
 def _require_given_classes(block_class):
-    """Demand that norm and conv, where they are given, are the classes that the block is made of."""
+    """Demand that the block is made of the classes norm and conv, where they are given."""
 
     class GivenConv(nn.Conv2d):
         pass
