@@ -31,9 +31,9 @@ def monte_carlo(f, p, n, generator):
 
 
 def cross_entropy_bits(p, q):
-    """Return the mean surprise at values drawn from p (K,) of who believes q (K,), in bits.
+    """Return the mean of -log2 q over values drawn from p, in bits; p and q are (K,).
 
-    Infinite where q excludes what p has; values with p = 0 count nothing.
+    Infinite where q excludes what p has; values with p = 0 count nothing. A number or a 0-d tensor.
     """
     seen = p > 0
     return -(p[seen] * q[seen].log2()).sum()
@@ -45,7 +45,7 @@ def bits_per_dim(nats, dims):
 
 
 def kl(p, q):
-    """Return KL(p || q) of two distributions (K,), in nats. Kullback and Leibler (1951)."""
+    """Return KL(p || q) of two distributions (K,), in nats, as a number or a 0-d tensor."""
     seen = p > 0
     return (p[seen] * (p[seen] / q[seen]).log()).sum()
 
@@ -150,10 +150,18 @@ def mixture_log_likelihood(log_a, log_b, share):
 
 
 def copier_log_likelihood(apart, dims, eps):
-    """Return ln q(x) (B,) from apart (B, N): in how many of dims pixels x and copy n differ.
+    """Return ln q(x) (B,) from apart, float64 (B, N): in how many pixels x and copy k differ.
 
     A copy keeps each pixel with probability 1 - eps, else it has one of the 255 other values.
     """
-    apart = apart.double()
     each = apart * math.log(eps / 255) + (dims - apart) * math.log(1 - eps)
     return each.logsumexp(dim=1) - math.log(apart.shape[1])
+
+
+def three_neighbours(images):
+    """Return contexts 36 * left + 6 * up + right, where `right` is the one above at the right.
+
+    images: uint8 (N, 1, H, W) -> int64 (N, 1, H, W) in 0..215; outside of the picture is level 0.
+    """
+    coarse = torch.nn.functional.pad((images.long() + 50) // 51, (1, 1, 1, 0))
+    return 36 * coarse[..., 1:, :-2] + 6 * coarse[..., :-1, 1:-1] + coarse[..., :-1, 2:]

@@ -11,11 +11,12 @@ from course_lib.checks.score_a_generator_mixtures import (
     copier_log_likelihood,
     mixture_log_likelihood,
 )
-from course_lib.checks.score_a_generator_models import (
+from course_lib.checks.score_a_generator_models import independent_pixels
+from course_lib.checks.score_a_generator_neighbours import (
     contexts,
-    independent_pixels,
     neighbour_table,
     sample_in_order,
+    three_neighbours,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "monte_carlo",
     "neighbour_table",
     "sample_in_order",
+    "three_neighbours",
 ]
 
 
@@ -84,7 +86,7 @@ def monte_carlo(function):
     )
     other = function(lambda v: v**2, p, n, torch.Generator().manual_seed(1))[0]
     require(float(other) != mean, "another generator gives the same mean: were values drawn?")
-    return f"E[v²] = {exact:.1f} within five standard errors, and the error σ/√N itself"
+    return f"E[v²] = {exact:.1f} within five standard errors, and the error σ/√n itself"
 
 
 @check("score_a_generator.cross_entropy_bits")

@@ -36,7 +36,7 @@ def copier_log_likelihood(function):
     """Sum over all pictures of two pixels, and compare far off with the nearest copy's term."""
     pairs = torch.tensor(list(product(range(256), repeat=2)))  # all pictures of two pixels
     shelf = torch.tensor([[0, 0], [3, 200], [3, 7]])
-    apart = (pairs[:, None] != shelf).sum(2)  # (65536, 3)
+    apart = (pairs[:, None] != shelf).sum(2).double()  # (65536, 3)
     found = function(apart, 2, 0.2)
     require(found.shape == (len(pairs),), "one number for each picture: sum over dim=1.")
     total = found.exp().sum().item()
@@ -49,10 +49,10 @@ def copier_log_likelihood(function):
     right = (0.64 + 2 * (0.2 / 255) ** 2) / 3
     require(
         abs(found[0].exp().item() - right) < 1e-9,
-        f"the first copy itself has probability {right:.5f} here; yours {found[0].exp():.5f}: mean "
+        f"the first copy itself has probability {right:.9f} here; yours {found[0].exp():.9f}: mean "
         "over the copies of the probabilities, not of their logarithms.",
     )
-    far = function(torch.tensor([[300, 300]]), 784, 0.01).item()
+    far = function(torch.tensor([[300.0, 300.0]], dtype=torch.float64), 784, 0.01).item()
     exact = 300 * math.log(0.01 / 255) + 484 * math.log(0.99)
     require(
         abs(far - exact) < 1e-6,
