@@ -101,8 +101,7 @@ def train_two_layers(
 ):
     """Train `model` in place on images uint8 (N, C, H, W), labels int64 (N,); return the history.
 
-    measure(model) -> dict of numbers, logged every cfg.measure_every steps. Ends after cfg.steps,
-    or when should_stop() reaches 1.
+    measure(model) -> dict of numbers to log, called every cfg.measure_every steps.
     """
     batches = datasets.batches(images, labels, batch_size=cfg.batch_size, generator=generator)
     with training.progress(cfg.steps, should_stop, view) as run:

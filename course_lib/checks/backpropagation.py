@@ -1,15 +1,14 @@
-"""Checks of lesson 11: network, start and loop; backpropagation_steps holds the optimisers."""
+"""Checks of lesson 11: network and start; the loop and the optimisers have modules of their own."""
 
 import math
 
 import torch
-from torch.nn import functional as F
 
-from course_lib import datasets, display
 from course_lib.checks import check, require
 from course_lib.checks.backpropagation_exercises import keep_best, stable_tanh
+from course_lib.checks.backpropagation_loop import NAMES, logits_of, train_two_layers
 from course_lib.checks.backpropagation_steps import adam, momentum
-from course_lib.checks.probes import TOLERANCE, differs, normal, random_images
+from course_lib.checks.probes import TOLERANCE, differs, normal
 
 __all__ = [
     "adam",
@@ -22,16 +21,10 @@ __all__ = [
 ]
 
 SHAPES = ((5, 7), (7,), (7, 3), (3,))  # W1, b1, W2, b2
-NAMES = ("W1", "b1", "W2", "b2")
 
 
 def _numbers() -> list[torch.Tensor]:
     return [normal(*shape, seed=seed) for seed, shape in enumerate(SHAPES)]
-
-
-def _logits(parameters, x):
-    W1, b1, W2, b2 = parameters
-    return torch.relu(x @ W1 + b1) @ W2 + b2
 
 
 @check("backpropagation.TwoLayers")
@@ -43,7 +36,7 @@ def two_layers(cls):
     for seed in (9, 10):
         x, delta = normal(6, 5, seed=seed), normal(6, 3, seed=seed + 2)
         leaves = [p.clone().requires_grad_() for p in parameters]
-        _logits(leaves, x).backward(delta)
+        logits_of(leaves, x).backward(delta)
         model.forward(x)
         found = model.backward(delta.clone())
         require(
@@ -74,7 +67,7 @@ def _require_differences(cls, parameters, x, delta, eps=1e-6):
 
 def _require_forward(logits, parameters, x):
     W1, b1, W2, b2 = parameters
-    expected = _logits(parameters, x)
+    expected = logits_of(parameters, x)
     require(
         logits.shape == expected.shape,
         f"6 rows and 3 classes should give logits (6, 3); yours are {tuple(logits.shape)}.",
@@ -115,6 +108,14 @@ def _require_gradient(name, grad, right, parameters, x, delta):
             "W1": x.T @ (open_ * a.relu()),
             "b1": (open_ * a.relu()).sum(0),
         },
+        "blame is multiplied with a; it passes whole where a > 0.": {
+            "W1": x.T @ (open_ * a),
+            "b1": (open_ * a).sum(0),
+        },
+        "the mask is [a > 0], of a, not of the blame, which passes with either sign.": {
+            "W1": x.T @ open_.relu(),
+            "b1": open_.relu().sum(0),
+        },
         "this takes a where h went into the second layer.": {"W2": a.T @ delta},
         "divide by B nowhere: delta holds the 1/B already.": {
             "W1": right / len(x),
@@ -131,7 +132,8 @@ def _require_gradient(name, grad, right, parameters, x, delta):
     require(
         differs(grad, right) < TOLERANCE,
         f"the gradient in {name} is off by {differs(grad, right):.2g} from autograd's. Does "
-        "backward read what the *last* forward kept, and sum over the rows of the batch?",
+        "backward read what the *last* forward kept, mask the blame with [a > 0], and sum over "
+        "the rows of the batch?",
     )
 
 
@@ -169,82 +171,3 @@ def he_normal(function):
     kurtosis = ((W.double() / spread) ** 4).mean().item()
     require(abs(kurtosis - 3) < 0.1, "the weights should be normal (randn), not uniform.")
     return f"120,000 weights with standard deviation {spread:.4f} = sqrt(2 / 400), from the seed"
-
-
-class _TinyConfig:
-    batch_size, steps, measure_every = 8, 4, 2
-
-
-class _Recorder:
-    """An optimiser that remembers the gradients and takes plain steps."""
-
-    def __init__(self, parameters):
-        self.parameters, self.seen = parameters, []
-
-    def step(self, gradients):
-        self.seen.append([g.detach().clone() for g in gradients])
-        for p, g in zip(self.parameters, gradients, strict=True):
-            p -= 0.5 * g
-
-
-@check("backpropagation.train_two_layers")
-def train_two_layers(function):
-    """Compare every gradient of four steps with autograd's, in float64."""
-    from course_lib.built.backpropagation import TwoLayers
-
-    images, labels = random_images(40, 4), torch.arange(40) % 10
-    shapes = ((16, 6), (6,), (6, 10), (10,))
-    start = [normal(*shape, seed=seed).float() / 2 for seed, shape in enumerate(shapes)]
-    model, measured = TwoLayers(*(p.clone() for p in start)), []
-    opt = _Recorder(model.parameters)
-    with display.held():
-        history = function(
-            model, opt, _TinyConfig, images, labels, torch.Generator().manual_seed(0),
-            measure=lambda m: {"seen": float(measured.append(m) or len(opt.seen))},
-        )  # fmt: skip
-    require(len(opt.seen) > 0, "the optimiser was never called: opt.step(gradients).")
-    require(
-        len(opt.seen) == 4 and list(history["loss"][0]) == [0, 1, 2, 3],
-        f"4 steps should be 4 calls of opt.step and 4 logged losses; there were {len(opt.seen)} "
-        f"and {len(history['loss'][0])}.",
-    )
-    batches = datasets.batches(
-        images, labels, batch_size=8, generator=torch.Generator().manual_seed(0), steps=4
-    )
-    expected = [p.double() for p in start]
-    for step, (x, y) in enumerate(batches):
-        leaves = [p.clone().requires_grad_() for p in expected]
-        loss = F.cross_entropy(_logits(leaves, x.flatten(1).double() / 255), y)
-        loss.backward()
-        _require_step(step, opt.seen[step], [p.grad for p in leaves], history, loss.item())
-        expected = [p.detach() - 0.5 * p.grad for p in leaves]
-    require(
-        history.get("seen") == ([0, 2], [0.0, 2.0]),
-        "measure(model) should be logged before steps 0 and 2 with measure_every = 2.",
-    )
-    with display.held():
-        history = function(
-            model, opt, _TinyConfig, images, labels, torch.Generator(), should_stop=lambda: 1.0
-        )
-    require(not history, "should_stop is accepted and ignored: give it to training.progress.")
-    return "four steps, each with the gradients of its own batch; measures on time; stops when told"
-
-
-def _require_step(step, seen, right, history, loss):
-    for name, grad, true in zip(NAMES, seen, right, strict=True):
-        for message, wrong in {
-            "uphill: the sign of the gradient is turned.": -true,
-            "8 times too large for a batch of 8: logits_gradient divides by B already.": 8 * true,
-        }.items():
-            require(differs(grad, wrong) > 1e-5, f"step {step}, {name}: {message}")
-        require(
-            differs(grad, true) < 1e-5,
-            f"in step {step} the gradient in {name} is off by {differs(grad, true):.2g}: backward "
-            "needs logits_gradient(logits, y) of this very batch, with pixels in 0..1.",
-        )
-    found = history["loss"][1][step]
-    require(
-        abs(found - loss) < 1e-4,
-        f"the loss logged at step {step} should be {loss:.4f}, yours is {found:.4f}: the "
-        "cross-entropy of this batch before the step.",
-    )

@@ -16,8 +16,8 @@ def stable_tanh(function):
         bad = a[out.isnan()].tolist()
         require(
             not bad,
-            f"tanh is nan at {', '.join(f'{v:g}' for v in bad)} (C10): exp overflows, and infinity "
-            "/ infinity is no number.",
+            f"tanh is nan at {', '.join(f'{v:g}' for v in bad)}: exp overflows, and infinity / "
+            "infinity is no number.",
         )
         true = a.detach().tanh()
         worst = (out.detach() - true).abs().argmax()

@@ -63,15 +63,8 @@ def _apart(places, others) -> float:
 
 def _require_equal(found, right, mistakes, what):
     """Raise CheckFailed with the first mistake whose places these are, or with the first step."""
-    require(
-        not any(p.isnan().any() for place in found for p in place),
-        "the parameters are nan. With t = 0 the correction divides by 0: count the step first.",
-    )
-    start = [normal(3, 2, seed=1), normal(4, seed=2)]
-    require(
-        _apart([found[0]], [start]) > 0,
-        "the parameters have not moved: change the tensors themselves, p -= ..., not p = p - ...",
-    )
+    _require_numbers(found)
+    _require_moved(found)
     if _apart(found, right) < CLOSE * max(1, max(p.abs().max().item() for p in right[-1])):
         return
     for message, places in mistakes.items():
@@ -79,6 +72,34 @@ def _require_equal(found, right, mistakes, what):
     for step, (mine, theirs) in enumerate(zip(found, right, strict=True), 1):
         gap = _apart([mine], [theirs])
         require(gap < 1e-9, f"at step {step} you are {gap:.2g} away from {what}.")
+
+
+def _require_numbers(found):
+    """Raise CheckFailed for nan: all of them at once come from t = 0, some from a root."""
+    bad = torch.cat([p.isnan().flatten() for p in found[0]])
+    require(
+        not bad.all(),
+        "the parameters are nan. With t = 0 the correction divides by 0: count the step first.",
+    )
+    require(
+        not any(p.isnan().any() for place in found for p in place),
+        "some parameters are nan: the root of a negative number? v is the running mean of g**2, "
+        "not of g.",
+    )
+
+
+def _require_moved(found):
+    """Raise CheckFailed if nothing moves, or if nothing moves in the first step."""
+    start = [normal(3, 2, seed=1), normal(4, seed=2)]
+    require(
+        _apart(found, [start] * STEPS) > 0,
+        "the parameters have not moved: change the tensors themselves, p -= ..., not p = p - ...",
+    )
+    require(
+        _apart([found[0]], [start]) > 0,
+        "after one step p has not moved, later it does: p takes what the step before left. Update "
+        "the velocity, or m and v, BEFORE p.",
+    )
 
 
 def _velocity(scale=1.0, keep=0.8, nesterov=False, sign=1):
@@ -96,7 +117,7 @@ def momentum(cls):
     mistakes = {
         "the velocity forgets: this is plain descent. v must be changed in place (v *= ..., "
         "v += ...) to last until the next step.": _by_formula(_velocity(keep=0)),
-        "momentum is accepted and ignored (C6): this is 0.9, the default.": _by_formula(
+        "momentum is accepted and ignored: this is 0.9, the default.": _by_formula(
             _velocity(keep=0.9)
         ),
         "this moves uphill: p -= lr * v.": _by_formula(_velocity(sign=-1)),
@@ -106,10 +127,10 @@ def momentum(cls):
             _velocity(nesterov=True)
         ),
     }
-    what = "torch.optim.SGD(lr=0.1, momentum=0.8). First v, then p with the new v; lr once."
+    what = "torch.optim.SGD(lr=0.1, momentum=0.8): first v, then p with the new v; lr once"
     _require_equal(_own(cls, lr=0.1, momentum=0.8), right, mistakes, what)
     plain = _torchs(torch.optim.SGD, lr=0.05)
-    _require_equal(_own(cls, lr=0.05, momentum=0.0), plain, {}, "plain descent, at momentum 0.")
+    _require_equal(_own(cls, lr=0.05, momentum=0.0), plain, {}, "plain descent, at momentum 0")
     return f"{STEPS} steps equal torch.optim.SGD's, with momentum 0.8 and with none"
 
 
@@ -117,15 +138,20 @@ ADAM = {"lr": 0.1, "betas": (0.7, 0.9), "eps": 0.05}
 
 
 def _adam(
-    betas=(0.7, 0.9), eps=0.05, late=True, corrected=True, first=1, rooted=True, l2=0.0, sign=1
-):
+    betas=(0.7, 0.9), by=None, eps=0.05, late=True, corrected="mv", written="", forgets="",
+    first=1, rooted=True, l2=0.0, sign=1,
+):  # fmt: skip
+    """Return Adam's rule with one slip: `by` corrects in the betas' place; "m", "v" name means."""
+
     def rule(p, g, state, t):
-        g, (b1, b2), t = g + l2 * p, betas, t + first - 1
-        state["m"] = b1 * state.get("m", 0) + (1 - b1) * g
-        state["v"] = b2 * state.get("v", 0) + (1 - b2) * g**2
-        m, v = state["m"], state["v"]
-        if corrected:
-            m, v = m / (1 - b1**t), v / (1 - b2**t)
+        g, t, means = g + l2 * p, t + first - 1, []
+        for name, value, beta, other in zip("mv", (g, g**2), betas, by or betas, strict=True):
+            old = 0 if name in forgets else state.get(name, 0)
+            state[name] = beta * old + (1 - beta) * value
+            means.append(state[name] / (1 - other**t if name in corrected else 1))
+            if name in written:
+                state[name] = means[-1]
+        m, v = means
         if not rooted:
             return p - sign * 0.1 * m / (v + eps)
         return p - sign * 0.1 * m / (v.sqrt() + eps if late else (v + eps).sqrt())
@@ -138,11 +164,34 @@ def _adam_mistakes() -> dict:
         message: _by_formula(_adam(**slip))
         for message, slip in {
             "the bias correction is missing: m and v start at 0 and are too small at first. "
-            "Divide by 1 - beta**t.": {"corrected": False},
-            "betas are accepted and ignored (C6): these are the defaults.": {"betas": (0.9, 0.999)},
-            "eps is accepted and ignored (C6).": {"eps": 1e-8},
+            "Divide by 1 - beta**t.": {"corrected": ""},
+            "only m is corrected: v starts at 0, too. Divide it by 1 - beta2**t.": {
+                "corrected": "m"
+            },
+            "only v is corrected: m starts at 0, too. Divide it by 1 - beta1**t.": {
+                "corrected": "v"
+            },
+            "betas are accepted and ignored: these are the defaults.": {"betas": (0.9, 0.999)},
+            "eps is accepted and ignored.": {"eps": 1e-8},
             "the two betas are swapped: beta1 for the mean, beta2 for the squares.": {
                 "betas": (0.9, 0.7)
+            },
+            "the two betas are swapped where m and v are updated: beta1 for m, beta2 for v.": {
+                "betas": (0.9, 0.7),
+                "by": (0.7, 0.9),
+            },
+            "the two betas are swapped in the correction: beta1 for m, beta2 for v.": {
+                "by": (0.9, 0.7)
+            },
+            **{
+                f"the corrected {' and '.join(which)} is written back, and corrected again in the "
+                "next step: correct a copy.": {"written": which}
+                for which in ("m", "v", "mv")
+            },
+            **{
+                f"forgotten from step to step: {' and '.join(which)}. That lasts only if changed "
+                "in place (*=, +=).": {"forgets": which}
+                for which in ("m", "v", "mv")
             },
             "eps stands under the root; add it after the root.": {"late": False},
             "the square root is missing: m / (sqrt(v) + eps).": {"rooted": False},
@@ -158,14 +207,14 @@ def _adam_mistakes() -> dict:
 def adam(cls):
     """Compare with torch.optim.Adam and AdamW, every setting away from its default."""
     right = _torchs(torch.optim.Adam, **ADAM)
-    what = "torch.optim.Adam. m and v last from step to step only if changed in place (m += ...)."
+    what = "torch.optim.Adam: compare m, v, their corrections and the step with the formula"
     _require_equal(_own(cls, **ADAM), right, _adam_mistakes(), what)
     decayed = _torchs(torch.optim.AdamW, **ADAM, weight_decay=0.3)
     mistakes = {
-        "decay is accepted and ignored (C6): p *= 1 - lr * decay.": right,
+        "decay is accepted and ignored: p *= 1 - lr * decay.": right,
         "decay is added to the gradient, so that Adam divides it by sqrt(v): AdamW keeps it "
         "apart, p *= 1 - lr * decay.": _by_formula(_adam(l2=0.3)),
     }
-    what = "torch.optim.AdamW(weight_decay=0.3). First p *= 1 - lr * decay, then Adam's step."
+    what = "torch.optim.AdamW(weight_decay=0.3): first p *= 1 - lr * decay, then Adam's step"
     _require_equal(_own(cls, **ADAM, decay=0.3), decayed, mistakes, what)
     return f"{STEPS} steps equal torch.optim.Adam's, and with decay AdamW's, to rounding"
