@@ -1,16 +1,4 @@
-"""The commands of the course: `python3 -m course_lib lab`, `test`, `doctor` and so on.
-
-This file must be readable for any Python 3, so that an old one gets one sentence.
-"""
-
-import importlib
-import os
-import sys
-
-OLDEST, NEWEST = (3, 11), (3, 14)
-
-OVERVIEW = """\
-Generate and repair images with PyTorch: a course of executable lessons.
+"""Generate and repair images with PyTorch: a course of executable lessons.
 
 usage: python3 -m course_lib COMMAND [options]    (Windows: py -m course_lib ...)
 
@@ -33,6 +21,14 @@ Settings are environment variables:
                    can be written to, else image-course in your home folder)
 """
 
+# This file must be readable for any Python 3, so that an old one gets one sentence.
+
+import importlib
+import os
+import sys
+
+OLDEST, NEWEST = (3, 11), (3, 14)
+
 # command -> module of course_lib, function
 COMMANDS = {
     "lab": ("commands", "lab"),
@@ -54,7 +50,7 @@ def main(argv):
     for stream in sys.stdout, sys.stderr:
         stream.reconfigure(encoding="utf-8", errors="replace")
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(OVERVIEW, end="")
+        print(__doc__, end="")
         return 0
     if argv[0] not in COMMANDS:
         print("There is no command %r; there are %s." % (argv[0], ", ".join(COMMANDS)))

@@ -15,9 +15,7 @@ LEVELS = (("0.15", ":"), ("0.4", (0, (6, 2))), ("0.6", "-"))
 def axes(xlabel: str, ylabel: str, caption: str, width=WIDTH, height=272):
     """Return an empty figure, width x height pixels with its caption, and its axes."""
     fig = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained")
-    ax = fig.add_subplot()
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
+    ax = fig.add_subplot(xlabel=xlabel, ylabel=ylabel)
     if caption:
         fig.supxlabel(wrap(caption, width), x=0.01, ha="left", size=9, color="0.25")
     return fig, ax
@@ -34,17 +32,15 @@ def level_lines(draw, truth, reference) -> dict[str, float]:
 
 def legend(ax, rank=None, **place):
     """Put the legend at the right of the axes; rank: label -> value, the highest on top."""
-    entries = list(zip(*ax.get_legend_handles_labels(), strict=True))
-    if not entries:
+    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    if not handles:
         return
-    if rank:
-        entries.sort(key=lambda entry: -rank[entry[1]])
-    handles, names = zip(*entries, strict=True)
-    names = [wrap(name, 150) for name in names]
+    order = sorted(handles, key=lambda name: -rank[name]) if rank else handles
+    names = [wrap(name, 150) for name in order]
     high = 70 + 17 * sum(name.count("\n") + 1 for name in names)  # pixels
     ax.figure.set_figheight(max(ax.figure.get_figheight(), high / DPI))
     place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} | place
-    ax.legend(handles, names, **place)
+    ax.legend([handles[name] for name in order], names, **place)
 
 
 def told(caption: str, facts: str, levels: dict) -> str:
@@ -54,12 +50,9 @@ def told(caption: str, facts: str, levels: dict) -> str:
 
 def line(name: str, data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return x, y and spread (or None) of values, (steps, values) or (steps, values, spreads)."""
-    if len(data) in (2, 3) and np.ndim(data[0]) == 1:
-        x, y, *rest = (array(part) for part in data)
-        spread = rest[0] if rest else None
-    else:
-        y, spread = array(data), None
-        x = np.arange(len(y))
+    has_steps = len(data) in (2, 3) and np.ndim(data[0]) == 1
+    parts = data if has_steps else (np.arange(len(data)), data)
+    x, y, spread = [*map(array, parts), None][:3]
     if not len(y):
         raise CourseError(f"There are no values of {name!r} to draw yet.")
     return x, y, spread

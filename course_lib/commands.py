@@ -1,15 +1,14 @@
 """The commands `lab` and `test`. Standard library only until the packages are there."""
 
 import argparse
-import importlib.util
 import os
 import sys
 from pathlib import Path
 
 from course_lib import environment, settings
-from course_lib.settings import ROOT, CourseError
+from course_lib.settings import ROOT
 
-FIRST_PORT, PORTS = 8888, 100
+FIRST_PORT = 8888  # where JupyterLab begins to look for a free one
 JUPYTER_SETTINGS = ROOT / "course_lib" / "jupyter"  # no news, no look for updates
 
 
@@ -20,31 +19,20 @@ def _parse(parser: argparse.ArgumentParser, argv: list[str]):
 
 
 def _lab_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m course_lib lab",
-        description="Open the lessons in JupyterLab. Your notebooks lie in work/. One that you "
-        "have changed is never overwritten: a new edition of it is laid beside it.",
-        epilog="Ctrl-C, twice, stops JupyterLab. What follows -- is passed on to it.",
-    )
-    parser.add_argument(
-        "--complete", action="store_true", help="open the complete lessons, with every answer"
-    )
-    parser.add_argument(
-        "--route", choices=["core", "workshop"], help="only this route through the lessons"
-    )
-    parser.add_argument(
-        "--no-browser", action="store_true", help="print the address instead of opening it"
-    )
-    parser.add_argument(
-        "--port", type=int, help=f"use this port (default: the first free one from {FIRST_PORT})"
-    )
+    parser = settings.parser("lab", lab.__doc__)
+    add = parser.add_argument
+    add("--complete", action="store_true", help="open the complete lessons, with every answer")
+    add("--route", choices=["core", "workshop"], help="only this route through the lessons")
+    add("--no-browser", action="store_true", help="print the address instead of opening it")
+    add("--port", type=int, help=f"use this port (default: the first free one from {FIRST_PORT})")
     return parser
 
 
 def lab(argv: list[str]) -> int:
-    """Make or update the learner's notebooks and go on as JupyterLab.
+    """Open the lessons in JupyterLab.
 
-    Raises CourseError if the port cannot be used.
+    Your notebooks lie in work/. One that you have changed is never overwritten: a new edition of
+    it is laid beside it. Ctrl-C, twice, stops JupyterLab. What follows -- is passed on to it.
     """
     options, for_jupyter = _parse(_lab_parser(), argv)
     environment.enter(["lab", *argv])
@@ -54,10 +42,9 @@ def lab(argv: list[str]) -> int:
         print("On a hub: open this folder in the JupyterLab that you are in.")
         print(f"If `import course_lib` fails there, the hub needs: pip install -e '{ROOT}'")
         return 0
-    command = _jupyterlab(folder, _port(options.port), options.no_browser)
     layers = [str(JUPYTER_SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, layers))
-    environment.replace([*command, *for_jupyter], folder)
+    environment.replace([*_jupyterlab(folder, options), *for_jupyter], folder)
 
 
 def _lessons_folder(options: argparse.Namespace) -> Path:
@@ -68,23 +55,15 @@ def _lessons_folder(options: argparse.Namespace) -> Path:
     return lessons.prepare_work(route=options.route)
 
 
-def _port(wanted: int | None) -> int:
-    first, last = (wanted, wanted) if wanted else (FIRST_PORT, FIRST_PORT + PORTS - 1)
-    port = environment.free_port(first, last)
-    if port is None:
-        raise CourseError(f"Port {last} cannot be used; choose another with --port.")
-    if port != first:
-        print(f"Port {first} is in use; JupyterLab takes {port}.")
-    return port
-
-
-def _jupyterlab(folder: Path, port: int, no_browser: bool) -> list[str]:
+def _jupyterlab(folder: Path, options: argparse.Namespace) -> list[str]:
     """Return the command that serves a folder to this computer alone, its first lesson open."""
     command = [sys.executable, "-P", "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
-    command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    command += ["--ip=127.0.0.1", f"--port={options.port or FIRST_PORT}"]
+    if options.port:  # no other one will do
+        command.append("--ServerApp.port_retries=0")
     if lessons := sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         command.append(f"--LabApp.default_url=/lab/tree/{lessons[0].name}")
-    if no_browser:
+    if options.no_browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
@@ -92,31 +71,20 @@ def _jupyterlab(folder: Path, port: int, no_browser: bool) -> list[str]:
 
 
 def _test_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m course_lib test",
-        description="Run the tests of the library and of the checks, and every lesson from top to "
-        "bottom: some minutes on two cores.",
-        epilog="What follows -- is passed on to pytest, as in: test -k vae -- -x --durations=10",
-    )
-    parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="only these files, folders or pytest ids"
-    )
-    parser.add_argument("-k", metavar="WORDS", help="only tests with such names, as in pytest")
-    parser.add_argument(
-        "--profile",
-        choices=settings.PROFILES,
-        default="smoke",
-        help="how long the lessons train (default: smoke, whatever COURSE_PROFILE says)",
-    )
-    parser.add_argument("--device", help="cpu, cuda, mps or auto (default: COURSE_DEVICE or auto)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="run in N processes (pytest-xdist)")
+    parser = settings.parser("test", test.__doc__)
+    add, profiles = parser.add_argument, {"choices": settings.PROFILES, "default": "smoke"}
+    add("paths", nargs="*", metavar="PATH", help="only these files, folders or pytest ids")
+    add("-k", metavar="WORDS", help="only tests with such names, as in pytest")
+    add("--profile", **profiles, help="how long lessons train (default: smoke, whatever is set)")
+    add("--device", help="cpu, cuda, mps or auto (default: COURSE_DEVICE or auto)")
     return parser
 
 
 def test(argv: list[str]) -> int:
-    """Run pytest on the library and, with nbval, on the lessons; return its exit status.
+    """Run the tests of the library and of the checks, and every lesson from top to bottom.
 
-    Raises CourseError if a path is not there.
+    That takes some minutes on two cores. What follows -- is passed on to pytest, as in:
+    test -k vae -- -x -n 2
     """
     options, for_pytest = _parse(_test_parser(), argv)
     options.paths = [_locate(path) for path in options.paths]
@@ -136,12 +104,9 @@ def test(argv: list[str]) -> int:
 
 
 def _locate(path: str) -> str:
-    """Return the absolute form of a path of this folder or of the course; `::name` stays."""
-    name, colons, test_name = path.partition("::")
-    for base in Path.cwd(), ROOT:
-        if (base / name).exists():
-            return f"{base / name}{colons}{test_name}"
-    raise CourseError(f"There is no {name} in {Path.cwd()} or in {ROOT}.")
+    """Return the absolute form of a path of this folder; pytest looks for others in the course."""
+    here = Path(path.partition("::")[0]).exists()
+    return os.path.abspath(path) if here else path
 
 
 def _pytest_options(options: argparse.Namespace) -> list[str]:
@@ -151,8 +116,4 @@ def _pytest_options(options: argparse.Namespace) -> list[str]:
         chosen += ["--device", options.device]
     if options.k:
         chosen += ["-k", options.k]
-    if options.jobs:
-        if not importlib.util.find_spec("xdist"):
-            raise CourseError("--jobs needs pytest-xdist: pip install pytest-xdist")
-        chosen += ["-n", str(options.jobs), "--dist", "loadfile"]
     return chosen + (options.paths or ["notebooks", "tests"])

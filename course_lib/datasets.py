@@ -1,6 +1,5 @@
 """Data sets as one uint8 tensor in memory, and batches cut from it."""
 
-import argparse
 import itertools
 import sys
 from dataclasses import dataclass, field, replace
@@ -14,18 +13,6 @@ from course_lib.settings import CourseError
 
 NAMES = ("strokes", "mnist", "fashion-mnist", "cifar10", "photos", "folder")
 SPLITS = ("train", "test")
-DIGITS = tuple("0123456789")
-CLASSES = {
-    "mnist": DIGITS,
-    "fashion-mnist": (
-        *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
-        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    ),
-    "cifar10": (
-        *("airplane", "automobile", "bird", "cat", "deer"),
-        *("dog", "frog", "horse", "ship", "truck"),
-    ),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +67,12 @@ def to_float(images: torch.Tensor, range=(0, 1)) -> torch.Tensor:
 
 
 def batches(
-    *tensors: torch.Tensor,
+    *tensors,
     batch_size: int,
-    generator: torch.Generator,
+    generator,
     steps: int | None = None,
-    channels_last: bool = False,
-    drop_last: bool = True,
+    channels_last=False,
+    drop_last=True,
 ):
     """Yield tuples of `batch_size` shuffled rows of tensors that belong together.
 
@@ -99,13 +86,13 @@ def batches(
         lengths = ", ".join(str(len(tensor)) for tensor in tensors)
         raise CourseError(f"batches needs tensors of the same length, not {lengths}.")
     if count == 0 or batch_size < 1 or (drop_last and count < batch_size):
-        raise CourseError(
-            f"batches cannot cut batches of {batch_size} from {count} rows; choose a batch_size "
-            f"between 1 and {count}."
-        )
+        sizes = f"batches of {batch_size} from {count} rows"
+        raise CourseError(f"batches cannot cut {sizes}; choose 1 to {count} as batch_size.")
     orders = _orders(count, batch_size, generator, drop_last, tensors[0].device)
-    rows = itertools.islice(orders, steps)
-    return (tuple(_take(tensor, index, channels_last) for tensor in tensors) for index in rows)
+    return (
+        tuple(_take(tensor, rows, channels_last) for tensor in tensors)
+        for rows in itertools.islice(orders, steps)
+    )
 
 
 def _orders(count, batch_size, generator, drop_last, device):
@@ -115,22 +102,13 @@ def _orders(count, batch_size, generator, drop_last, device):
         yield from order[:stop].split(batch_size)
 
 
-def _take(tensor, index, channels_last):
-    rows = tensor.index_select(0, index)
-    if channels_last and rows.ndim == 4:
-        return rows.contiguous(memory_format=torch.channels_last)
-    return rows
+def _take(tensor, rows, channels_last):
+    layout = torch.channels_last if channels_last and tensor.ndim == 4 else torch.contiguous_format
+    return tensor.index_select(0, rows).contiguous(memory_format=layout)
 
 
 def load(
-    name: str,
-    split: str,
-    *,
-    size: int | None = None,
-    seed: int = 0,
-    patch: int = 64,
-    grey: bool = False,
-    folder=None,
+    name: str, split: str, *, size=None, seed: int = 0, patch: int = 64, grey=False, folder=None
 ) -> Dataset:
     """Return the "train" or "test" split of a data set of NAMES, in memory.
 
@@ -161,10 +139,8 @@ def _sample(data: Dataset, size: int | None, seed: int) -> Dataset:
     if size is None:
         return data
     if not 0 < size <= len(data):
-        raise CourseError(
-            f"{data.name} ({data.split}) has {len(data):,} images; size={size} is not between 1 "
-            "and that."
-        )
+        there = f"{data.name} ({data.split}) has {len(data):,} images"
+        raise CourseError(f"{there}; size={size} is not between 1 and that.")
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
     return data.subset(order[:size])
 
@@ -173,17 +149,15 @@ def _strokes(split: str, size: int | None, seed: int) -> Dataset:
     from course_lib import strokes
 
     drawn, labels, factors = strokes.load(split, size, seed)
-    facts = dict(sorted(factors.items())), "drawn by the course", "CC0 1.0"
-    return Dataset("strokes", split, drawn, labels, DIGITS, *facts)
+    facts = tuple("0123456789"), dict(sorted(factors.items())), "drawn by the course", "CC0 1.0"
+    return Dataset("strokes", split, drawn, labels, *facts)
 
 
 def _real(name: str, split: str) -> Dataset:
     pictures, labels = downloads.read(name, split)
-    if len(pictures) != len(labels) or labels.max() >= len(CLASSES[name]):
-        raise CourseError(f"The labels of {name} ({split}) do not belong to its images.")
-    facts = downloads.catalogue()[name]
-    source, licence = facts["source"], facts["licence"]
-    return Dataset(name, split, pictures, labels.long(), CLASSES[name], {}, source, licence)
+    entry = downloads.catalogue()[name]
+    facts = tuple(entry["classes"]), {}, entry["source"], entry["licence"]
+    return Dataset(name, split, pictures, labels.long(), *facts)
 
 
 def _photos(split: str, patch: int, grey: bool) -> Dataset:
@@ -215,19 +189,17 @@ def status() -> list[Row]:
 
 
 def _row(name: str) -> Row:
-    if name in downloads.catalogue():
-        facts = downloads.catalogue()[name]
-        size = sum(file["bytes"] for file in facts["files"].values())
-        return Row(name, size / 1e6, facts["licence"], *downloads.state(name))
     if name == "strokes":
         return Row(name, 55, "CC0 1.0", "ready", "drawn by the course when first used")
     if name == "photos":
-        sizes = [path.stat().st_size for path in photos.paths() if path.is_file()]
-        state = "ready" if len(sizes) == len(photos.paths()) else "missing"
-        return Row(name, sum(sizes) / 1e6, "see data/README.md", state, "inside scikit-image")
-    folder = settings.data_dir() / "folder"
-    count = sum(len(photos.files(folder, split)) for split in SPLITS)
-    return Row(name, 0, "yours", f"{count} files", f"put your own pictures into {folder}")
+        return Row(name, 4.2, "see data/README.md", "ready", "inside scikit-image")
+    if name == "folder":
+        folder = settings.data_dir() / "folder"
+        count = sum(len(photos.files(folder, split)) for split in SPLITS)
+        return Row(name, 0, "yours", f"{count} files", f"put your own pictures into {folder}")
+    facts = downloads.catalogue()[name]
+    size = sum(file["bytes"] for file in facts["files"].values())
+    return Row(name, size / 1e6, facts["licence"], *downloads.state(name))
 
 
 def fetch(name: str) -> list[Path]:
@@ -239,24 +211,19 @@ def fetch(name: str) -> list[Path]:
     return downloads.fetch(name) if name in downloads.catalogue() else []
 
 
-def main(argv: list[str] | None = None) -> int:
-    """List the data sets, or fetch and verify the named ones; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python3 -m course_lib data",
-        description="List the data sets with size, licence and state, or fetch and verify some.",
-        epilog="Files are looked for in data/NAME, then in COURSE_DATA_MIRROR (a folder or address "
-        "laid out as NAME/FILE), then on the net. Each is checked against data/checksums.json. "
-        "Ctrl-C leaves nothing half-written. More in data/README.md.",
-    )
+def main(argv: list[str]) -> int:
+    """List the data sets with size, licence and state, or fetch and verify the named ones.
+
+    Files are looked for in data/NAME, then in COURSE_DATA_MIRROR (a folder or address laid out as
+    NAME/FILE), then on the net. Each is checked against data/checksums.json. Ctrl-C leaves nothing
+    half-written. More in data/README.md.
+    """
+    parser = settings.parser("data", main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     names = parser.parse_args(argv).names
     if not names:
         _list()
-    try:
-        return max([_fetch_and_tell(name) for name in names], default=0)
-    except KeyboardInterrupt:
-        print("\nStopped; nothing half-written is left.", file=sys.stderr)
-        return 130
+    return max([_fetch_and_tell(name) for name in names], default=0)
 
 
 def _fetch_and_tell(name: str) -> int:

@@ -1,9 +1,9 @@
 """The machine under a lesson: which device, how many threads, and what a block of code costs."""
 
 import functools
-import json
 import math
 import os
+import re
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -42,46 +42,16 @@ def pick_device(name: str | None = None) -> torch.device:
 def _best_device() -> torch.device:
     there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     for device in (name for name, is_there in there.items() if is_there()):
-        key = f"self-test | {describe(device)}"
-        wrong = _remembered(key, functools.partial(self_test, device))
+        wrong = _tested(device)
         if not wrong:
             return torch.device(device)
         print(f"Using the CPU: on {device}, {', '.join(wrong)} differ from the CPU's results.")
     return torch.device("cpu")
 
 
-def describe(device) -> str:
-    """Return one line that names torch, the device and what decides its speed."""
-    kind = torch.device(device).type
-    if kind == "cuda":
-        name = torch.cuda.get_device_name(device)
-    elif kind == "mps":
-        name = "mps"
-    else:
-        name = f"{_processor()} | {torch.get_num_threads()} threads"
-    return f"torch {torch.__version__} | {name}"
-
-
-def _processor() -> str:
-    facts = getattr(torch.cpu, "get_capabilities", dict)()
-    fast = [name for name, has in sorted(facts.items()) if "bf16" in name and has is True]
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
-    name = facts.get("cpu_name", "cpu")
-    return " ".join([name, torch.backends.cpu.get_cpu_capability(), *fast, limit]).strip()
-
-
-def _remembered(key: str, measure):
-    """Return what `measure()` said about this machine, from the disk if it was asked before."""
-    path = settings.cache_dir() / "machine.json"
-    known = {}
-    with suppress(OSError, ValueError):
-        known = json.loads(path.read_text(encoding="utf-8"))
-    if key not in known:
-        known[key] = measure()
-        text = json.dumps(known, indent=1)
-        with suppress(settings.CourseError), settings.atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return known[key]
+@functools.cache
+def _tested(device: str) -> list[str]:
+    return self_test(device)
 
 
 _OPERATIONS = {
@@ -131,13 +101,9 @@ def set_threads(n: int | None = None) -> int:
     That is OMP_NUM_THREADS if it is set, else the smallest of physical cores, CPU affinity and
     cgroup quota: in a hub's container torch would start a thread for every core of the host.
     """
-    torch.set_num_threads(n or _wanted_threads() or _usable_cores())
+    wished = re.match(r"\d+", os.environ.get("OMP_NUM_THREADS", "").strip())
+    torch.set_num_threads(n or (int(wished[0]) if wished else _usable_cores()))
     return torch.get_num_threads()
-
-
-def _wanted_threads() -> int:
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdigit() else 0
 
 
 def _usable_cores() -> int:
@@ -151,15 +117,12 @@ def _cgroup_quota(
     root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
 ) -> float:
     """Return the CPUs that cgroup v1 or v2 allow this process, infinity where there is no limit."""
-    folders = {root, root / "cpu"}
+    places = [""]
     with suppress(OSError):
-        for line in membership.read_text(encoding="utf-8").splitlines():
-            _, controllers, place = line.split(":", 2)
-            if not controllers or "cpu" in controllers.split(","):
-                start = root / ("cpu" if controllers else "")
-                parts = Path(place.strip("/")).parts
-                folders |= {start.joinpath(*parts[:k]) for k in range(1, len(parts) + 1)}
-    return min(_quota(folder) for folder in folders)
+        text = membership.read_text(encoding="utf-8")
+        places += re.findall(r"^\d+:(?:|.*\bcpu\b.*?):/(.+)$", text, re.MULTILINE)
+    ends = [base / place for place in places for base in (root, root / "cpu")]
+    return min(_quota(folder) for end in ends for folder in (end, *end.parents))
 
 
 def _quota(folder: Path) -> float:
@@ -181,8 +144,8 @@ def generator(seed: int, device="cpu") -> torch.Generator:
 def fast_autocast(device):
     """Return a context that computes in bfloat16 where that is faster, in float32 elsewhere.
 
-    One training step of a small convolutional network is timed both ways, once for this machine
-    (below a second, kept on the disk): processors without bfloat16 instructions are far slower.
+    One training step of a convolution is timed both ways, once (below a second): processors
+    without bfloat16 instructions are far slower.
     """
     enabled = _prefers_bfloat16(str(device), torch.get_num_threads())
     return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=enabled)
@@ -190,53 +153,34 @@ def fast_autocast(device):
 
 @functools.cache
 def _prefers_bfloat16(device: str, threads: int) -> bool:
-    seconds = _remembered(f"autocast | {describe(device)}", lambda: _time_both(device))
-    return seconds["float32"] > SPEED_UP * seconds["bfloat16"]
+    try:
+        return _seconds(device, False, threads) > SPEED_UP * _seconds(device, True, threads)
+    except (RuntimeError, NotImplementedError):  # not to be had on this device
+        return False
 
 
-def _time_both(device: str) -> dict[str, float]:
-    """Return the seconds of the quickest training step in float32 and under bfloat16 autocast."""
-    step, begun = _conv_step(torch.device(device)), time.perf_counter()
-    best = {"float32": math.inf, "bfloat16": math.inf}
-    for turn in range(7):
-        for name in best:
-            start = time.perf_counter()
-            try:
-                step(name == "bfloat16")
-            except (RuntimeError, NotImplementedError):
-                return {"float32": 0.0, "bfloat16": math.inf}  # not to be had on this device
-            if turn:  # the first turn only warms up
-                best[name] = min(best[name], time.perf_counter() - start)
-        if turn and time.perf_counter() - begun > 0.4:
-            break
-    return best
+def _seconds(device: str, enabled: bool, threads: int) -> float:
+    """Return the median seconds of a training step, under bfloat16 autocast if enabled."""
+    from torch.utils.benchmark import Timer
+
+    timer = Timer("step(device, enabled)", globals=locals() | {"step": _step}, num_threads=threads)
+    return timer.blocked_autorange(min_run_time=0.1).median
 
 
-def _conv_step(device: torch.device):
-    draw = generator(0)
-    x = torch.randn(32, 16, 28, 28, generator=draw).to(device, memory_format=torch.channels_last)
-    weights = [(torch.randn(32, c, 3, 3, generator=draw) / 12).to(device) for c in (16, 32)]
-    weights = [w.to(memory_format=torch.channels_last).requires_grad_() for w in weights]
-
-    def step(enabled: bool):
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
-            y = x
-            for w in weights:
-                y = F.relu(F.conv2d(y, w, padding=1))
-            loss = y.float().mean()
-        torch.autograd.grad(loss, weights)
-        synchronise(device)
-
-    return step
+def _step(device: str, enabled: bool):
+    """Compute the gradient of a convolution."""
+    x = torch.ones(32, 16, 28, 28, device=device).to(memory_format=torch.channels_last)
+    w = torch.ones(32, 16, 3, 3, device=device, requires_grad=True)
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=enabled):
+        loss = F.conv2d(x, w, padding=1).float().mean()
+    torch.autograd.grad(loss, w)
+    synchronise(device)
 
 
 def synchronise(device):
     """Wait until `device` has finished what it was asked to do."""
-    kind = torch.device(device).type
-    if kind == "cuda":
-        torch.cuda.synchronize(device)
-    elif kind == "mps":
-        torch.mps.synchronize()
+    if torch.device(device).type != "cpu":
+        torch.accelerator.synchronize(torch.device(device))
 
 
 class Cost:
@@ -255,42 +199,28 @@ def measure(device="cpu"):
     peak_mb is the most memory that this process held at any of 50 looks a second, libraries
     included; for a CUDA device, the most memory of tensors there.
     """
-    cost, on_cuda = Cost(), torch.device(device).type == "cuda"
+    cost, on_cuda, process = Cost(), torch.device(device).type == "cuda", psutil.Process()
+    peak, done = [process.memory_info().rss], threading.Event()
+
+    def watch():
+        while not done.wait(0.02):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
     synchronise(device)
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(device)
-    wall, cpu = time.perf_counter(), time.process_time()
-    peak = [0]
-    try:
-        with _watched_memory(peak):
-            yield cost
-            synchronise(device)
-    finally:
-        cost.seconds, cost.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-        cost.peak_mb = (torch.cuda.max_memory_allocated(device) if on_cuda else peak[0]) / 1e6
-
-
-@contextmanager
-def _watched_memory(peak: list[int], interval: float = 0.02):
-    """Let peak[0] grow to the most resident memory seen while the block runs, in bytes."""
-    process, done = psutil.Process(), threading.Event()
-
-    def look():
-        peak[0] = max(peak[0], process.memory_info().rss)
-
-    def watch():
-        while not done.wait(interval):
-            look()
-
-    look()
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
+    wall, cpu = time.perf_counter(), time.process_time()
     try:
-        yield
+        yield cost
+        synchronise(device)
     finally:
-        look()
+        cost.seconds, cost.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         done.set()
         watcher.join()
+        peak[0] = max(peak[0], process.memory_info().rss)
+        cost.peak_mb = (torch.cuda.max_memory_allocated(device) if on_cuda else peak[0]) / 1e6
 
 
 def count_parameters(model: torch.nn.Module) -> int:

@@ -23,13 +23,18 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def held():
-    """Show nothing: show() only returns its figure, and progress lines stay away."""
-    token = _held.set(True)
+def switched_on(switch: ContextVar):
+    """Set a switch while the block runs."""
+    token = switch.set(True)
     try:
         yield
     finally:
-        _held.reset(token)
+        switch.reset(token)
+
+
+def held():
+    """Show nothing: show() only returns its figure, and progress lines stay away."""
+    return switched_on(_held)
 
 
 class Output:
@@ -102,13 +107,9 @@ def as_png(picture) -> bytes:
 
 
 def smallest(picture: Image.Image) -> Image.Image:
-    """Return an RGB picture as greys or with a palette where that loses nothing."""
+    """Return an RGB picture with a palette where that loses nothing."""
     colours = picture.getcolors(256)
-    if colours is None:
-        return picture
-    if all(red == green == blue for _, (red, green, blue) in colours):
-        return picture.convert("L")
-    return picture.quantize(len(colours), dither=Image.Dither.NONE)
+    return picture.quantize(len(colours), dither=Image.Dither.NONE) if colours else picture
 
 
 def _file(picture: Image.Image, kind: str, **settings) -> bytes:

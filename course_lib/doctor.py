@@ -3,12 +3,13 @@
 Standard library only; the checks that need the packages come last.
 """
 
-import argparse
 import os
+import platform
 import re
 import shutil
+import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -29,58 +30,45 @@ class Finding(NamedTuple):
     text: str
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Look at everything, print a line for each finding; return 1 if one of them is bad."""
-    parser = argparse.ArgumentParser(
-        prog="python3 -m course_lib doctor",
-        description="Check Python, packages, settings, disk, memory, processors, the device that "
-        "trains (against the CPU), the data that lies here and JupyterLab's port.",
-        epilog=f"{GOOD} good, {BAD} to be mended (exit status 1), {NOTE} for your information.",
-    )
-    parser.parse_args(argv)
-    bad = 0
-    for finding in findings(_no_environment()):
+def main(argv: list[str]) -> int:
+    """Check this computer, line by line, and say what is to do.
+
+    Python, settings, disk, JupyterLab's port, packages, memory, processors, the device that
+    trains (against the CPU) and the data that lies here. A cross is to be mended (exit status 1).
+    """
+    settings.parser("doctor", main.__doc__).parse_args(argv)
+    bad, problem = 0, ""
+    try:
+        environment.enter(["doctor"])
+    except CourseError as error:  # the rest can still be looked at
+        problem = str(error)
+    for finding in findings(problem):
         print(f"{finding.mark} {finding.name:<9} {finding.text}", flush=True)
         bad += finding.mark == BAD
     print(f"To mend: {bad} of the above." if bad else "Ready.")
     return int(bad > 0)
 
 
-def _no_environment() -> str:
-    """Go on where the packages are, or return why they cannot be had."""
-    try:
-        environment.enter(["doctor"])
-    except CourseError as error:
-        return str(error)
-    return ""
-
-
 def findings(problem: str = "") -> Iterator[Finding]:
-    """Yield what every check finds. problem: why the packages cannot be had, if so."""
-    for look in (python, choices, disk, port):
-        yield from _named(look)
+    """Yield what every check finds; one that breaks is a finding too.
+
+    problem: why the packages cannot be had, if so.
+    """
+    with_packages = (packages, memory, cores, devices, data)
+    for look in (python, choices, disk, port, *(() if problem else with_packages)):
+        try:
+            for mark, text in look():
+                yield Finding(mark, look.__name__, text)
+        except Exception as error:
+            kind = "" if isinstance(error, CourseError) else f"{type(error).__name__}: "
+            yield Finding(BAD, look.__name__, f"{kind}{error}")
     if problem:
         yield Finding(BAD, "packages", problem)
-        return
-    for look in (packages, memory, cores, devices, data):
-        yield from _named(look)
-
-
-def _named(look: Callable[[], Iterator[tuple[str, str]]]) -> Iterator[Finding]:
-    """Yield the marks and texts of a check under its name; if it breaks, that is a finding too."""
-    try:
-        for mark, text in look():
-            yield Finding(mark, look.__name__, text)
-    except CourseError as error:
-        yield Finding(BAD, look.__name__, str(error))
-    except Exception as error:
-        yield Finding(BAD, look.__name__, f"{type(error).__name__}: {error}")
 
 
 def python() -> Iterator[tuple[str, str]]:
     """Name the Python that runs."""
-    version = ".".join(str(number) for number in sys.version_info[:3])
-    yield GOOD, f"{version}, {sys.executable}"
+    yield GOOD, f"{platform.python_version()}, {sys.executable}"
 
 
 def choices() -> Iterator[tuple[str, str]]:
@@ -91,38 +79,32 @@ def choices() -> Iterator[tuple[str, str]]:
 
 def disk() -> Iterator[tuple[str, str]]:
     """Write a file under COURSE_HOME and look how much room is left."""
-    home = settings.home()
-    with suppress(OSError):
-        home.mkdir(parents=True, exist_ok=True)
-    if not (home.is_dir() and settings.is_writable(home)):
-        text = f"cannot write to {home}: set COURSE_HOME to a folder that you can write to"
-        yield BAD, text
-        return
-    free = shutil.disk_usage(home).free / 1e9
-    if free < GIGABYTES_OF_DISK:
-        advice = f"free {GIGABYTES_OF_DISK} GB, or set COURSE_HOME to a folder on another disk"
-        yield BAD, f"{free:.1f} GB free: {advice}"
-    else:
-        yield GOOD, f"{free:.1f} GB free"
+    with settings.atomic(settings.cache_dir() / "doctor") as temporary:
+        temporary.touch()
+    free = shutil.disk_usage(settings.home()).free
+    advice = f"free {GIGABYTES_OF_DISK} GB, or set COURSE_HOME to a folder on another disk"
+    yield _room(free, GIGABYTES_OF_DISK, advice)
+
+
+def _room(free: int, gigabytes: int, advice: str) -> tuple[str, str]:
+    text = f"{free / 1e9:.1f} GB free"
+    return (GOOD, text) if free >= gigabytes * 1e9 else (BAD, f"{text}: {advice}")
 
 
 def port() -> Iterator[tuple[str, str]]:
     """Look whether JupyterLab's usual port is free."""
-    first = commands.FIRST_PORT
-    free = environment.free_port(first, first + commands.PORTS - 1)
-    if free is None:
-        yield BAD, f"none is free from {first} on: use lab --port N"
-    elif free != first:
-        yield NOTE, f"{first} is in use, lab will take {free}"
+    with socket.socket() as client:
+        in_use = client.connect_ex(("127.0.0.1", commands.FIRST_PORT)) == 0
+    if in_use:
+        yield NOTE, f"{commands.FIRST_PORT} is in use, JupyterLab will take the next free one"
     else:
-        yield GOOD, f"{first} is free"
+        yield GOOD, f"{commands.FIRST_PORT} is free"
 
 
 def packages() -> Iterator[tuple[str, str]]:
     """Compare the packages of this Python with pyproject.toml's ranges."""
     lacking = environment.unmet()
-    for package in lacking:
-        yield BAD, f"{package}: install a version in that range"
+    yield from ((BAD, f"{package}: install a version in that range") for package in lacking)
     if not lacking:
         torch, count = environment.installed("torch"), len(environment.requirements())
         yield GOOD, f"{count} as pyproject.toml wants them, torch is {torch}"
@@ -130,12 +112,8 @@ def packages() -> Iterator[tuple[str, str]]:
 
 def memory() -> Iterator[tuple[str, str]]:
     """Compare the memory that is free with what a lesson needs."""
-    free = free_memory() / 1e9
-    if free < GIGABYTES_OF_MEMORY:
-        advice = f"close other programs, a lesson needs up to {GIGABYTES_OF_MEMORY} GB"
-        yield BAD, f"{free:.1f} GB free: {advice}"
-    else:
-        yield GOOD, f"{free:.1f} GB free"
+    advice = f"close other programs, a lesson needs up to {GIGABYTES_OF_MEMORY} GB"
+    yield _room(free_memory(), GIGABYTES_OF_MEMORY, advice)
 
 
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -143,13 +121,11 @@ def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     import psutil
 
     free = psutil.virtual_memory().available
-    for folder, limit, used in (
-        (cgroup, "memory.max", "memory.current"),
-        (cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
+    v1, v2 = ("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "memory.current")
+    for folder, names in ((cgroup, v2), (cgroup / "memory", v1)):
         with suppress(OSError, TypeError):  # no such cgroup, or no limit
-            cached = _number(folder / "memory.stat", "inactive_file ")
-            free = min(free, _number(folder / limit) - _number(folder / used) + cached)
+            limit, used = (_number(folder / name) for name in names)
+            free = min(free, limit - used + _number(folder / "memory.stat", "inactive_file "))
     return free
 
 
@@ -162,11 +138,8 @@ def cores() -> Iterator[tuple[str, str]]:
     from course_lib import device
 
     used = device.set_threads()
-    text = f"{used} for training, of {os.cpu_count()}"
-    if used == 1:
-        yield NOTE, f"{text}: the minutes that lessons name are for two"
-    else:
-        yield GOOD, text
+    alone = ": the minutes that lessons name are for two" * (used == 1)
+    yield NOTE if alone else GOOD, f"{used} for training, of {os.cpu_count()}{alone}"
 
 
 def devices() -> Iterator[tuple[str, str]]:
@@ -181,7 +154,8 @@ def devices() -> Iterator[tuple[str, str]]:
             advice = "install torch anew" if name == "cpu" else "set COURSE_DEVICE=cpu"
             yield BAD, f"{name} computes {', '.join(wrong)} wrongly: {advice}"
         else:
-            yield GOOD, f"computes rightly: {device.describe(name)}"
+            kind = torch.cuda.get_device_name() if name == "cuda" else name
+            yield GOOD, f"torch {torch.__version__} computes rightly on {kind}"
     if installer.has_nvidia() and not gpus["cuda"]:
         text = "there is an NVIDIA driver, but this torch cannot use it"
         yield NOTE, f"{text}: see https://pytorch.org/get-started/locally"

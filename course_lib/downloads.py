@@ -4,18 +4,16 @@ import functools
 import gzip
 import hashlib
 import json
-import math
 import os
 import shutil
 import tarfile
 import time
 import urllib.parse
-import urllib.request
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from course_lib import settings
 from course_lib.settings import CourseError
@@ -24,8 +22,6 @@ CONNECT_SECONDS = 5
 STALL_SECONDS = 15
 SLOWEST = 2_000  # bytes per second; a transfer that stays below it for STALL_SECONDS is given up
 CHUNK = 4096
-CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes of an image: its label, then red, green, blue
-CIFAR_BATCH = 10_000  # images in a file
 
 
 class _Refused(Exception):
@@ -34,7 +30,7 @@ class _Refused(Exception):
 
 @functools.cache
 def catalogue() -> dict[str, dict]:
-    """Return data/checksums.json: data set -> title, source, licence, mirrors, files."""
+    """Return data/checksums.json: data set -> title, source, licence, classes, mirrors, files."""
     text = (settings.ROOT / "data" / "checksums.json").read_text(encoding="utf-8")
     return json.loads(text)
 
@@ -49,9 +45,8 @@ def fault(path: Path, expected: dict) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    if digest != expected["sha256"]:
-        return f"has SHA-256 {digest} instead of {expected['sha256']}"
-    return ""
+    right = digest == expected["sha256"]
+    return "" if right else f"has SHA-256 {digest} instead of {expected['sha256']}"
 
 
 def find(name: str, file: str) -> Path | None:
@@ -59,16 +54,12 @@ def find(name: str, file: str) -> Path | None:
 
     Raises CourseError, and leaves the file alone, if it is truncated, damaged or another one.
     """
-    for path in _places(name, file):
-        if path.is_file():
-            problem = fault(path, catalogue()[name]["files"][file])
-            if problem:
-                raise CourseError(
-                    f"{path} is not the file it should be: it {problem}. "
-                    "Delete or replace it, then try again."
-                )
-            return path
-    return None
+    folders = settings.data_dir() / name, settings.ROOT / "data" / name, _mirror_folder(name)
+    path = next((f / file for f in folders if f and (f / file).is_file()), None)
+    if path and (problem := fault(path, catalogue()[name]["files"][file])):
+        wrong = f"{path} is not the file it should be: it {problem}"
+        raise CourseError(f"{wrong}. Delete or replace it, then try again.")
+    return path
 
 
 def get(name: str, file: str) -> Path:
@@ -76,14 +67,14 @@ def get(name: str, file: str) -> Path:
 
     Raises CourseError if no mirror delivers it, with the ways to bring it in by hand.
     """
-    found = find(name, file)
-    if found:
+    if found := find(name, file):
         return found
     target, expected = settings.data_dir() / name / file, catalogue()[name]["files"][file]
     folder, reasons = _mirror_folder(""), []
     if folder and not folder.is_dir():
         reasons.append(f"there is no folder {folder}")
-    for address in _addresses(name):
+    own = [f"{_mirror().rstrip('/')}/{name}"] if _mirror() and not folder else []
+    for address in own + catalogue()[name]["mirrors"]:
         failure = _download(f"{address}/{file}", target, expected)
         if not failure:
             return target
@@ -127,110 +118,55 @@ def read(name: str, split: str) -> tuple[torch.Tensor, torch.Tensor]:
     if name == "cifar10":
         return _read_cifar10(get(name, "cifar-10-binary.tar.gz"), split)
     stem = "train" if split == "train" else "t10k"
-    images = _read_idx(get(name, f"{stem}-images-idx3-ubyte.gz"), 3)
-    return images.unsqueeze(1), _read_idx(get(name, f"{stem}-labels-idx1-ubyte.gz"), 1)
+    images = read_idx(get(name, f"{stem}-images-idx3-ubyte.gz"))
+    return images.unsqueeze(1), read_idx(get(name, f"{stem}-labels-idx1-ubyte.gz"))
 
 
-def parse_idx(raw: bytes, dimensions: int) -> torch.Tensor:
-    """Return an IDX file's bytes as a uint8 tensor of so many dimensions.
+def read_idx(path: Path) -> torch.Tensor:
+    """Return a verified IDX file of unsigned bytes, packed with gzip, as a uint8 tensor.
 
-    Raises CourseError if the magic number, the dimensions or the number of bytes do not fit.
     Format: LeCun's MNIST page; 0, 0, 8 (unsigned byte), dimensions, sizes as big-endian int32.
     """
-    start = 4 + 4 * dimensions
-    if len(raw) < start or raw[:4] != bytes((0, 0, 8, dimensions)):
-        raise CourseError(f"not an IDX file of unsigned bytes in {dimensions} dimensions")
-    shape = np.frombuffer(raw, ">u4", dimensions, 4).tolist()
-    if len(raw) - start != math.prod(shape):
-        raise CourseError(f"{len(raw) - start:,} bytes of data for the shape {shape}")
-    return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(shape)
-
-
-def _read_idx(path: Path, dimensions: int) -> torch.Tensor:
-    try:
-        return parse_idx(gzip.decompress(path.read_bytes()), dimensions)
-    except (OSError, EOFError, zlib.error, CourseError) as error:
-        raise CourseError(f"{path} cannot be read: {error}.") from error
+    raw = gzip.decompress(path.read_bytes())
+    shape = np.frombuffer(raw, ">u4", raw[3], 4).tolist()
+    return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=4 + 4 * raw[3]).view(shape)
 
 
 def _read_cifar10(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Read records of a label and then 1,024 red, green and blue bytes each, row by row."""
     names = [f"data_batch_{k}.bin" for k in range(1, 6)] if split == "train" else ["test_batch.bin"]
-    wanted = {f"cifar-10-batches-bin/{name}": b"" for name in names}
-    size = CIFAR_BATCH * CIFAR_RECORD
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                if member.name in wanted and member.isfile() and member.size == size:
-                    wanted[member.name] = archive.extractfile(member).read()
-        return parse_cifar10(b"".join(wanted.values()), CIFAR_BATCH * len(names))
-    except (OSError, EOFError, zlib.error, tarfile.TarError, CourseError) as error:
-        raise CourseError(f"{path} cannot be read: {error}.") from error
-
-
-def parse_cifar10(raw: bytes, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (images uint8 (count, 3, 32, 32), labels uint8 (count,)) of CIFAR-10's binary form.
-
-    A record is a label and then 1,024 red, green and blue bytes each, row by row.
-    Raises CourseError if the number of bytes does not fit.
-    """
-    if len(raw) != count * CIFAR_RECORD:
-        raise CourseError(f"{len(raw):,} bytes instead of {count:,} records of {CIFAR_RECORD:,}")
-    records = torch.frombuffer(bytearray(raw), dtype=torch.uint8).reshape(count, CIFAR_RECORD)
-    return records[:, 1:].reshape(count, 3, 32, 32).contiguous(), records[:, 0].clone()
+    with tarfile.open(path, "r:gz") as archive:
+        batches = [archive.extractfile(f"cifar-10-batches-bin/{name}").read() for name in names]
+    records = torch.frombuffer(bytearray(b"".join(batches)), dtype=torch.uint8).view(-1, 3073)
+    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].clone()
 
 
 def _mirror() -> str:
     return os.environ.get("COURSE_DATA_MIRROR", "").strip()
 
 
-def _is_web(mirror: str) -> bool:
-    return mirror.lower().startswith(("http://", "https://"))
-
-
 def _mirror_folder(name: str) -> Path | None:
-    mirror = _mirror()
-    if not mirror or _is_web(mirror):
-        return None
-    if mirror.lower().startswith("file://"):
-        mirror = urllib.request.url2pathname(urllib.parse.urlsplit(mirror).path)
-    return Path(mirror).expanduser().resolve() / name
+    is_folder = _mirror() and not _mirror().lower().startswith(("http://", "https://"))
+    return Path(_mirror()).expanduser().resolve() / name if is_folder else None
 
 
-def _places(name: str, file: str) -> list[Path]:
-    folders = [settings.data_dir() / name, settings.ROOT / "data" / name, _mirror_folder(name)]
-    return [folder / file for folder in dict.fromkeys(folders) if folder]
+class _Bar(tqdm):
+    """A progress bar that gives up on a transfer of too many bytes, or of too few in a while."""
 
+    def __init__(self, *args, **settings):
+        self.mark, self.since = 0, time.monotonic()
+        super().__init__(*args, **settings)
 
-def _addresses(name: str) -> list[str]:
-    own = [f"{_mirror().rstrip('/')}/{name}"] if _is_web(_mirror()) else []
-    return own + catalogue()[name]["mirrors"]
-
-
-class _Sink:
-    """A file for the downloader to write to, which gives up on a transfer that went wrong."""
-
-    def __init__(self, file, bar, limit: int):
-        self.file, self.bar, self.limit = file, bar, limit
-        self.written, self.mark, self.since = 0, 0, time.monotonic()
-
-    def write(self, chunk: bytes):
-        self.file.write(chunk)
-        self.bar.update(len(chunk))
-        self.written += len(chunk)
-        if self.written > self.limit:
-            raise _Refused(f"is larger than {self.limit:,} bytes")
-        self._notice_crawling()
-
-    def _notice_crawling(self):
-        now = time.monotonic()
-        if now - self.since < STALL_SECONDS:
-            return
-        if self.written - self.mark < SLOWEST * (now - self.since):
-            raise _Refused(f"comes with less than {SLOWEST:,} bytes per second")
-        self.mark, self.since = self.written, now
-
-    def flush(self):
-        self.file.flush()
+    def update(self, size=1):
+        """Count `size` more bytes."""
+        super().update(size)
+        if self.n > self.total:
+            raise _Refused(f"is larger than {self.total:,} bytes")
+        seconds = time.monotonic() - self.since
+        if seconds > STALL_SECONDS:
+            if self.n - self.mark < SLOWEST * seconds:
+                raise _Refused(f"comes with less than {SLOWEST:,} bytes per second")
+            self.mark, self.since = self.n, self.since + seconds
 
 
 def _download(url: str, target: Path, expected: dict) -> str:
@@ -260,16 +196,10 @@ def _download(url: str, target: Path, expected: dict) -> str:
 
 def _transfer(url: str, path: Path, size: int):
     import pooch
-    from tqdm import tqdm
 
-    downloader = pooch.HTTPDownloader(
-        chunk_size=CHUNK,
-        timeout=(CONNECT_SECONDS, STALL_SECONDS),
-        headers={"Accept-Encoding": "identity"},
-    )
-    name = url.rsplit("/", 1)[-1]
-    with (
-        tqdm(total=size, desc=name, unit="B", unit_scale=True, leave=False, delay=0.5) as bar,
-        path.open("wb") as file,
-    ):
-        downloader(url, _Sink(file, bar, size), None)
+    name, wait = url.rsplit("/", 1)[-1], (CONNECT_SECONDS, STALL_SECONDS)
+    plain = {"Accept-Encoding": "identity"}
+    get = pooch.HTTPDownloader(chunk_size=CHUNK, timeout=wait, headers=plain)
+    look = {"desc": name, "leave": False, "delay": 0.5}
+    with path.open("wb") as file, _Bar.wrapattr(file, "write", size, **look) as counted:
+        get(url, counted, None)

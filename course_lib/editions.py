@@ -13,7 +13,6 @@ The complete edition shows the answer alone, the learner's edition an error that
 import base64
 import copy
 import hashlib
-import itertools
 import json
 import mimetypes
 import re
@@ -81,11 +80,8 @@ def learner_edition(nb, *, solutions: bool = True, route: str | None = None, fol
     folder: where the Markdown's pictures lie (notebooks/); they travel inside the notebook.
     """
     edition = copy.deepcopy(nb)
-    edition.cells = [
-        cell
-        for cell in edition.cells
-        if "solution" not in tags(cell) and (route is None or route in tags(cell))
-    ]
+    unsolved = [cell for cell in edition.cells if "solution" not in tags(cell)]
+    edition.cells = [cell for cell in unsolved if route is None or route in tags(cell)]
     for position in reversed(range(len(edition.cells))):
         cell = edition.cells[position]
         if cell.cell_type == "markdown":
@@ -155,22 +151,23 @@ def _fingerprint_of(path: Path) -> str | None:
 
 
 def _read_manifest(folder: Path) -> dict:
-    """Return what was handed out; if that cannot be read, nothing: every file is the learner's."""
+    """Return what was handed out; if that cannot be read, nothing: every file is the learner's.
+
+    notebooks: name -> the fingerprints of all its editions, the latest one last.
+    """
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return {key: dict(found[key]) for key in ("notebooks", "beside")} | {
-            "course": str(found["course"])
-        }
+        known = {name: list(editions) for name, editions in dict(found["notebooks"]).items()}
+        return {"course": str(found["course"]), "notebooks": known}
     except (OSError, ValueError, TypeError, KeyError):
-        return {"course": "", "notebooks": {}, "beside": {}}
+        return {"course": "", "notebooks": {}}
 
 
 def is_current(folder: Path, course: str) -> bool:
     """Tell whether everything of this state of the course has been handed out and is there."""
     manifest = _read_manifest(folder)
-    return manifest["course"] == course and all(
-        (folder / n).exists() for n in manifest["notebooks"]
-    )
+    there = [(folder / name).exists() for name in manifest["notebooks"]]
+    return manifest["course"] == course and all(there)
 
 
 def hand_out(folder: Path, editions: dict, course: str = "") -> list[str]:
@@ -181,39 +178,27 @@ def hand_out(folder: Path, editions: dict, course: str = "") -> list[str]:
     """
     manifest, said = _read_manifest(folder), []
     for name, nb in editions.items():
-        new = fingerprint(nb)
-        target = _place_for(folder, name, new, manifest)
-        if target:
-            write_notebook(folder / target, nb)
-        if target and target != name:
-            manifest["beside"][target] = new
-            said.append(f"{name} is yours and stays as it is; the course's new one is {target}.")
-        manifest["notebooks"][name] = new
+        new, known = fingerprint(nb), manifest["notebooks"].setdefault(name, [])
+        if known[-1:] == [new] and (folder / name).exists():
+            continue
+        place = _place_for(folder / name, [*known, new])
+        if _fingerprint_of(place) != new:
+            write_notebook(place, nb)
+        if place.name != name:
+            said.append(
+                f"{name} is yours and stays as it is; the course's new one is {place.name}."
+            )
+        known.append(new)
     with atomic(folder / MANIFEST) as path:
         path.write_text(json.dumps(manifest | {"course": course}, indent=1), encoding="utf-8")
     return said
 
 
-def _place_for(folder: Path, name: str, new: str, manifest: dict) -> str | None:
-    """Return the name under which an edition is to be written, None if it is there already."""
-    there, last = _fingerprint_of(folder / name), manifest["notebooks"].get(name)
-    if not (folder / name).exists():
-        return name
-    if there == new:
-        return None
-    if there is not None and there == last:
-        return name
-    return None if last == new else _place_beside(folder, name, new, manifest["beside"])
-
-
-def _place_beside(folder: Path, name: str, new: str, handed_out: dict) -> str | None:
-    for number in itertools.chain([""], itertools.count(2)):
-        beside = f"{Path(name).stem}.new{number}.ipynb"
-        there = _fingerprint_of(folder / beside)
-        if there == new:
-            return None
-        if not (folder / beside).exists() or (there and there == handed_out.get(beside)):
-            return beside
+def _place_for(path: Path, ours: list[str]) -> Path:
+    """Return `path`, or the first place beside it, where no notebook is that a learner edited."""
+    beside = (path.with_name(f"{path.stem}.new{n or ''}.ipynb") for n in [0, *range(2, 1000)])
+    free = (p for p in (path, *beside) if not p.exists() or _fingerprint_of(p) in ours)
+    return next(free)
 
 
 def write_notebook(path: Path, nb):

@@ -6,9 +6,8 @@ the versions pinned in environment.yml and is made or repaired at first use (ins
 
 import os
 import re
-import socket
+import subprocess
 import sys
-import sysconfig
 import tomllib
 from contextlib import suppress
 from importlib import metadata
@@ -48,13 +47,9 @@ def _numbers(version: str) -> list[int]:
     return ([int(number) for number in release] + [0, 0, 0])[:4]
 
 
-def installed(name: str, place: Path | None = None) -> str | None:
-    """Return the version of a package, None if it is not there.
-
-    place: a site-packages folder; without one this Python is asked.
-    """
-    where = {"path": [str(place)]} if place else {}
-    return next((found.version for found in metadata.distributions(name=name, **where)), None)
+def installed(name: str) -> str | None:
+    """Return the version of a package of this Python, None if it is not there."""
+    return next((found.version for found in metadata.distributions(name=name)), None)
 
 
 def unmet() -> list[str]:
@@ -73,19 +68,15 @@ def enter(argv: list[str]):
     `.venv` is made or repaired first if need be. Raises CourseError if that cannot be done.
     """
     share_paths()
-    inside = Path(sys.prefix).resolve() == folder().resolve()
     lacking = unmet()
-    if inside:
-        link()
     if not lacking:
         return
     if wrong := defect():
         from course_lib import installer
 
         installer.set_up(wrong, lacking)
-    elif inside:
+    elif Path(sys.prefix).resolve() == folder().resolve():
         raise CourseError(f"{folder()} lacks {', '.join(lacking)}: delete it, then try again.")
-    link()
     replace([str(python()), "-P", "-m", "course_lib", *argv])
 
 
@@ -106,8 +97,6 @@ def replace(command: list[str], place: Path | None = None):
         os.chdir(place)
     if os.name != "nt":
         os.execv(command[0], command)
-    import subprocess
-
     with subprocess.Popen(command) as process:
         while True:
             with suppress(KeyboardInterrupt):  # the process got it too, and decides what to do
@@ -119,77 +108,34 @@ def folder() -> Path:
     return settings.home() / ".venv"
 
 
-def unfinished() -> Path:
-    """Return the file that stands beside `.venv` from the start of a set-up to its success."""
-    return settings.home() / ".venv-unfinished"
+def python() -> Path:
+    """Return the Python of `.venv`."""
+    return folder() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def pins_file() -> Path:
-    """Return the file in `.venv` that says what was installed; a set-up writes it last."""
+def record() -> Path:
+    """Return the file in `.venv` that says what it holds: a set-up's first loss and last gain."""
     return folder() / "pins.txt"
 
 
-def python() -> Path:
-    """Return the Python of `.venv`."""
-    return site("scripts") / ("python.exe" if os.name == "nt" else "python")
+def contents() -> list[str]:
+    """Return what `.venv` must hold, as its record says it: this Python, and the pins."""
+    return [f"python=={THIS_PYTHON}", *pins()]
 
 
-def site(kind: str = "purelib") -> Path:
-    """Return the folder of `.venv` for a kind of file, a name of sysconfig's."""
-    base = str(folder())
-    return Path(sysconfig.get_path(kind, "venv", {"base": base, "platbase": base}))
+def is_usable() -> bool:
+    """Return whether a set-up of `.venv` came to its end, with this version of Python."""
+    whole = record().exists() and python().exists()  # a link to a Python that is gone is none
+    return whole and record().read_text(encoding="utf-8").split()[:1] == contents()[:1]
 
 
 def defect() -> str:
     """Return in a few words why `.venv` cannot be used as it is; nothing if it can."""
-    if unfinished().exists():
-        return "its set-up was cut short"
     if not folder().exists():
         return "there is none yet"
+    if not record().exists():
+        return "its set-up was cut short"
     if not is_usable():
         return f"it is broken, or not of Python {THIS_PYTHON}"
-    if not pins_file().exists() or pins_file().read_text(encoding="utf-8").split() != pins():
-        return "it does not hold the pinned versions"
-    lost = [pin for pin in pins() if not _holds(*pin.split("=="))]
-    return f"it lacks {', '.join(lost)}" if lost else ""
-
-
-def is_usable() -> bool:
-    """Return whether `.venv` is of this version of Python, still has its base, and has pip."""
-    with suppress(OSError, KeyError):
-        text = (folder() / "pyvenv.cfg").read_text(encoding="utf-8")
-        facts = dict(re.findall(r"^([\w-]+) *= *(.+?) *$", text, re.MULTILINE))
-        base, version = Path(facts["home"]), facts.get("version") or facts["version_info"]
-        if base.is_dir() and python().exists() and version.startswith(f"{THIS_PYTHON}."):
-            return installed("pip", site()) is not None
-    return False
-
-
-def _holds(name: str, version: str) -> bool:
-    found = installed(name, site()) or installed(name, site("platlib")) or ""
-    return found.split("+")[0] == version
-
-
-def link():
-    """Let the Python of `.venv` find course_lib however it is started (editors, terminals)."""
-    line = f"import sys; sys.path.append({ascii(str(ROOT))})\n"  # ASCII: read in any encoding
-    path = site() / "course_lib.pth"
-    if path.exists() and path.read_text(encoding="utf-8") == line:
-        return
-    with suppress(CourseError), settings.atomic(path) as temporary:  # PYTHONPATH does without
-        temporary.write_text(line, encoding="utf-8")
-
-
-def free_port(first: int, last: int) -> int | None:
-    """Return the first of the ports `first`, ..., `last` that is free on this computer, or None."""
-    return next(filter(_is_free, range(first, last + 1)), None)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        if os.name != "nt":  # a port that was closed a moment ago is free
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError, OverflowError):
-            listener.bind(("127.0.0.1", port))
-            return True
-    return False
+    whole = record().read_text(encoding="utf-8").split() == contents()
+    return "" if whole else "it does not hold the pinned versions"

@@ -4,9 +4,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from course_lib.editions import code_cells
@@ -15,8 +13,15 @@ from course_lib.settings import ROOT, CourseError
 WIDGET = "application/vnd.jupyter.widget-view+json"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 PROBE = """\
+import sys
+try:
+    from resource import RUSAGE_SELF, getrusage
+    peak = getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+except ImportError:  # Windows
+    import psutil
+    peak = psutil.Process().memory_info().peak_wset
 devices = [value for value in globals().values() if type(value).__name__ == "device"]
-print(devices[0] if devices else "cpu", end="")"""
+print(devices[0] if devices else "cpu", peak, end="")"""
 CELL_FILE = re.compile(r"[^\s\"']*ipykernel_\d+[\\/]+\d+\.py")
 
 
@@ -27,32 +32,32 @@ def execute(nb, folder: Path, *, root: Path = ROOT, report=lambda text: None, **
     is called before each cell. Returns {"device", "seconds", "peak_mb"}.
     Raises CourseError at a cell that fails; its outputs are then in the notebook.
     """
+    from jupyter_client.kernelspec import KernelSpecManager
     from nbclient import NotebookClient
     from nbformat.v4 import new_code_cell
 
-    resources = {"metadata": {"path": str(folder)}}
-    settings = {
-        "record_timing": False,
-        "store_widget_state": False,
-        "shutdown_kernel": "immediate",
-    }
-    client = NotebookClient(nb, resources=resources, **settings)
-    client.create_kernel_manager().kernel_spec_manager = _this_python()
+    client = NotebookClient(
+        nb,
+        resources={"metadata": {"path": str(folder)}},
+        record_timing=False,
+        store_widget_state=False,
+        shutdown_kernel="immediate",
+    )
+    this_python = KernelSpecManager(kernel_dirs=[])  # whatever kernels are installed
+    client.create_kernel_manager().kernel_spec_manager = this_python
     python_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": python_path} | variables
-    probe = new_code_cell(PROBE)
     with client.setup_kernel(env=environment, stderr=subprocess.DEVNULL):
         start = time.perf_counter()
-        with _peak_memory(client.km.provisioner.pid) as peak:
-            for position, cell in enumerate(nb.cells):
-                elapsed = time.perf_counter() - start
-                report(f"cell {position + 1}/{len(nb.cells)}, {elapsed:.0f} s")
-                _execute_cell(client, cell, position)
+        for position, cell in enumerate(nb.cells):
+            elapsed = time.perf_counter() - start
+            report(f"cell {position + 1}/{len(nb.cells)}, {elapsed:.0f} s")
+            _execute_cell(client, cell, position)
         seconds = time.perf_counter() - start
-        nb.cells.append(probe)
-        client.execute_cell(probe, len(nb.cells) - 1)
-    device = nb.cells.pop().outputs[0].text
-    return {"device": device, "seconds": round(seconds, 1), "peak_mb": int(peak[0])}
+        nb.cells.append(new_code_cell(PROBE))
+        client.execute_cell(nb.cells[-1], len(nb.cells) - 1)
+    device, peak = nb.cells.pop().outputs[0].text.split()
+    return {"device": device, "seconds": round(seconds, 1), "peak_mb": int(peak) >> 20}
 
 
 def _execute_cell(client, cell, position: int):
@@ -60,50 +65,10 @@ def _execute_cell(client, cell, position: int):
 
     try:
         client.execute_cell(cell, position)
-    except DeadKernelError:
-        reason = "The kernel died; most often there was too little memory."
-    except CellExecutionError:
-        error = next(output for output in cell.outputs if output.output_type == "error")
-        reason = COLOUR.sub("", "\n".join(error.traceback))
-    else:
-        return
-    raise CourseError(f"Cell {cell.id} failed:\n\n{cell.source}\n\n{reason}")
-
-
-def _this_python():
-    """Return a list of kernels that holds this Python's own, whatever else is installed."""
-    from ipykernel.kernelspec import get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-
-    class ThisPython(KernelSpecManager):
-        def get_kernel_spec(self, kernel_name):
-            return KernelSpec(**get_kernel_dict())
-
-    return ThisPython()
-
-
-@contextmanager
-def _peak_memory(pid: int):
-    """Yield a list of one number: the most memory, in MB, that a process and its children held."""
-    import psutil
-
-    peak, stop = [0.0], threading.Event()
-
-    def watch():
-        more = True
-        while more:
-            with suppress(psutil.Error):
-                family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-                peak[0] = max(peak[0], sum(one.memory_info().rss for one in family) / 2**20)
-            more = not stop.wait(0.1)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        thread.join()
+    except (CellExecutionError, DeadKernelError) as error:
+        died = "The kernel died; most often there was too little memory."
+        reason = COLOUR.sub("", getattr(error, "traceback", died))
+        raise CourseError(f"Cell {cell.id} failed:\n\n{cell.source}\n\n{reason}") from None
 
 
 def tidy_outputs(nb, root: Path = ROOT):

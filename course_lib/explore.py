@@ -9,7 +9,7 @@ import html
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from course_lib import display, plots
+from course_lib import display, images, plots
 from course_lib.settings import CourseError
 
 WIDE = {"style": {"description_width": "110px"}, "layout": {"width": "440px"}}
@@ -86,8 +86,10 @@ class View(Picture):
         super().__init__(controls, alt)
         self._draw = draw
         self._controls = {control.description: control for control in controls}
+        self._moving = False
         self.redraw()
-        self._listen()
+        for control in controls:
+            control.observe(self.redraw, "value")
 
     @property
     def values(self) -> dict:
@@ -98,20 +100,16 @@ class View(Picture):
         """Move controls by name, and draw once. Raises CourseError for what a control cannot do."""
         for name, value in values.items():
             self._require(name, value)
-        for control in self._controls.values():
-            control.unobserve(self.redraw, "value")
+        self._moving = True
         for name, value in values.items():
             self._controls[name].value = value
-        self._listen()
+        self._moving = False
         self.redraw()
 
     def redraw(self, _change=None):
         """Draw the picture anew for the present values."""
-        self.put(lambda: self._draw(**self.values))
-
-    def _listen(self):
-        for control in self._controls.values():
-            control.observe(self.redraw, "value")
+        if not self._moving:
+            self.put(lambda: self._draw(**self.values))
 
     def _require(self, name: str, value):
         control = self._controls.get(name)
@@ -126,7 +124,11 @@ class View(Picture):
 
 
 class Upload(Picture):
-    """A button that takes a picture of the reader's, and what on_picture makes of it."""
+    """A button for the reader's own picture, above what on_picture makes of it.
+
+    on_picture(uint8 (3, H, W)) -> a figure, PNG bytes or images, as in Picture.put. example: a
+    picture whose result is seen first, and by readers without a kernel.
+    """
 
     def __init__(self, on_picture, example=None, alt: str | None = None):
         self._on_picture = on_picture
@@ -143,23 +145,12 @@ class Upload(Picture):
 
         Raises CourseError, shown as a sentence too, if it is no picture that can be read.
         """
-        self.put(lambda: self._on_picture(_opened(picture)))
+        is_open = hasattr(picture, "shape")
+        self.put(lambda: self._on_picture(picture if is_open else images.open_picture(picture)))
 
     def _chosen(self, change):
         if change.new:
             self.read(bytes(change.new[0]["content"]))
 
 
-def _opened(picture):
-    from course_lib import images
-
-    return picture if hasattr(picture, "shape") else images.open_picture(picture)
-
-
-def upload(on_picture, example=None, alt: str | None = None) -> Upload:
-    """Return a button for the reader's own picture, above what on_picture makes of it.
-
-    on_picture(uint8 (3, H, W)) -> a figure, PNG bytes or images, as in Picture.put. example: a
-    picture whose result is seen first, and by readers without a kernel.
-    """
-    return Upload(on_picture, example, alt)
+upload = Upload  # reads like slider() and choice()

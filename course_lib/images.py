@@ -6,14 +6,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import scipy
 import torch
 from PIL import Image, ImageOps
+from skimage import filters, morphology
 from torch.nn.functional import avg_pool2d, interpolate
 
 from course_lib.settings import CourseError
 
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
-HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -37,59 +38,44 @@ def open_picture(source, *, max_pixels: int = 40_000_000) -> torch.Tensor:
 
 
 def _open(file, name: str, max_pixels: int) -> torch.Tensor:
+    too_large = f"{name} has more than {max_pixels / 1e6:g} million pixels"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of every oddity; what matters is raised
         try:
             Image.init()
             picture = Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
         except Image.DecompressionBombError as error:
-            raise _too_large(name, max_pixels) from error
+            raise CourseError(f"{too_large}; make it smaller first.") from error
         except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-            raise CourseError(_no_picture(file, name)) from error
+            raise CourseError(
+                f"{name} is not a picture that can be read here (HEIC is none): save it as JPEG or "
+                "PNG first, on an iPhone by Settings, Camera, Formats, Most Compatible."
+            ) from error
         with picture:
-            if picture.width * picture.height > max_pixels:
-                raise _too_large(name, max_pixels, f" ({picture.width} x {picture.height})")
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise CourseError(f"{too_large} ({width} x {height}); make it smaller first.")
             return _decode(picture, name)
-
-
-def _too_large(name: str, max_pixels: int, size: str = "") -> CourseError:
-    return CourseError(
-        f"{name} has more than {max_pixels / 1e6:g} million pixels{size}; make it smaller first."
-    )
-
-
-def _no_picture(file, name: str) -> str:
-    file.seek(0)
-    start = file.read(12)
-    if start[4:8] == b"ftyp" and start[8:12] in HEIC:
-        return (
-            f"{name} is a HEIC or AVIF picture, which cannot be read here: save it as JPEG or PNG "
-            "first (on an iPhone: Settings, Camera, Formats, Most Compatible)."
-        )
-    return f"{name} is not a picture that can be read here; save it as JPEG or PNG first."
 
 
 def _decode(picture: Image.Image, name: str) -> torch.Tensor:
     try:
         if getattr(picture, "is_animated", False):
             print(f"{name} holds {picture.n_frames} frames; the first one is used.")
-        upright = _to_rgb(ImageOps.exif_transpose(picture), name)
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+            upright = _to_8_bits(upright, name)
+        if upright.has_transparency_data:
+            page = Image.new("RGBA", upright.size, "white")
+            upright = Image.alpha_composite(page, upright.convert("RGBA"))
+        pixels = np.array(upright.convert("RGB"))
     except CourseError:
         raise
     except Exception as error:  # a damaged file can make a decoder fail in any way
         raise CourseError(
             f"{name} is damaged or cut off ({error}); copy or download it again."
         ) from error
-    return torch.from_numpy(np.array(upright)).permute(2, 0, 1).contiguous()
-
-
-def _to_rgb(picture: Image.Image, name: str) -> Image.Image:
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        picture = _to_8_bits(picture, name)
-    if picture.has_transparency_data:
-        page = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(page, picture.convert("RGBA"))
-    return picture.convert("RGB")
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 def _to_8_bits(picture: Image.Image, name: str) -> Image.Image:
@@ -162,32 +148,26 @@ def _ink(grey: np.ndarray) -> np.ndarray:
     The paper's brightness is estimated locally by a grey closing: the brightest within a window
     wider than any stroke, then the darkest of those, which keeps the edges of shadows.
     """
-    from scipy import ndimage
-
-    grey = ndimage.gaussian_filter(grey, 1)
+    grey = scipy.ndimage.gaussian_filter(grey, 1)
     if grey.max() < 0.1:
         raise CourseError("The picture is almost black: take it again with more light.")
     if _is_light_on_dark(grey):
         grey = 1 - grey
     window = max(grey.shape) // 4
-    paper = ndimage.grey_closing(grey, (window, window), mode="reflect")
+    paper = scipy.ndimage.grey_closing(grey, (window, window), mode="reflect")
     ink = (paper - grey) / np.maximum(paper, 0.05)
     return np.clip(ink - np.median(ink), 0, 1)
 
 
 def _is_light_on_dark(grey: np.ndarray) -> bool:
     """Compare with the median around each place: are the exceptions, the ink, brighter?"""
-    from scipy import ndimage
-
     coarse = grey[::8, ::8]
-    excess = coarse - ndimage.median_filter(coarse, max(coarse.shape) // 2)
+    excess = coarse - scipy.ndimage.median_filter(coarse, max(coarse.shape) // 2)
     return bool((excess**3).sum() > 0)
 
 
 def _threshold(ink: np.ndarray) -> float:
-    from skimage.filters import threshold_otsu
-
-    threshold = threshold_otsu(ink)
+    threshold = filters.threshold_otsu(ink)
     strong = ink > threshold
     contrast = ink[strong].mean() - ink[~strong].mean() if strong.any() else 0
     if contrast < 0.1:
@@ -200,11 +180,9 @@ def _threshold(ink: np.ndarray) -> float:
 
 def _strokes(ink: np.ndarray, threshold: float) -> np.ndarray:
     """Return the mask of the strokes that belong together: specks and other marks are dropped."""
-    from scipy import ndimage
-
     mask = ink > threshold
-    parts, count = ndimage.label(mask, np.ones((3, 3)))
-    mass = ndimage.sum_labels(ink, parts, np.arange(count + 1))
+    parts, count = scipy.ndimage.label(mask, np.ones((3, 3)))
+    mass = scipy.ndimage.sum_labels(ink, parts, np.arange(count + 1))
     mass[0] = 0
     mask = (mass > 0.02 * mass.max())[parts]
     first = _main_group(ink, mask, WORK_SIDE // 50)
@@ -218,12 +196,12 @@ def _main_group(ink: np.ndarray, mask: np.ndarray, reach: int) -> np.ndarray:
 
     A group that the edge of the picture cuts off hardly counts: a table, a finger, a shadow.
     """
-    from scipy import ndimage
-
-    groups, count = ndimage.label(ndimage.binary_dilation(mask, iterations=reach), np.ones((3, 3)))
+    groups, count = scipy.ndimage.label(
+        scipy.ndimage.binary_dilation(mask, iterations=reach), np.ones((3, 3))
+    )
     numbers = np.arange(1, count + 1)
-    mass = ndimage.sum_labels(ink * mask, groups, numbers)
-    centres = np.array(ndimage.center_of_mass(ink * mask, groups, numbers))
+    mass = scipy.ndimage.sum_labels(ink * mask, groups, numbers)
+    centres = np.array(scipy.ndimage.center_of_mass(ink * mask, groups, numbers))
     distance = np.linalg.norm(centres / ink.shape - 0.5, axis=1)
     edge = np.concatenate([groups[0], groups[-1], groups[:, 0], groups[:, -1]])
     weight = np.exp(-4 * distance) * np.where(np.isin(numbers, edge), 0.03, 1)
@@ -231,15 +209,12 @@ def _main_group(ink: np.ndarray, mask: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
-    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return scipy.ndimage.find_objects(mask.astype(int))[0]
 
 
 def _scale(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the masked ink with its soft edges, its longest side BOX pixels, its peak 1."""
-    from scipy import ndimage
-
-    reach = ndimage.binary_dilation(mask, iterations=WORK_SIDE // 100)
+    reach = scipy.ndimage.binary_dilation(mask, iterations=WORK_SIDE // 100)
     ink = np.where(reach, np.clip(ink / np.percentile(ink[mask], 60), 0, 1), 0)
     ink = _thicken(ink, mask)
     box = ink[_bounds(ink > 0.2)]
@@ -250,25 +225,26 @@ def _scale(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _thicken(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the ink, spread so far that scaled strokes are THIN pixels wide if they were less."""
-    from scipy import ndimage
-    from skimage.morphology import disk, skeletonize
-
     scale = BOX / max(bound.stop - bound.start for bound in _bounds(mask))
-    radii = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1][skeletonize(mask)]
+    radii = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1][
+        morphology.skeletonize(mask)
+    ]
     lacking = (THIN / scale) / 2 - np.median(radii)
-    return ndimage.grey_dilation(ink, footprint=disk(round(lacking))) if lacking >= 1 else ink
+    return (
+        scipy.ndimage.grey_dilation(ink, footprint=morphology.disk(round(lacking)))
+        if lacking >= 1
+        else ink
+    )
 
 
 def _centre(digit: np.ndarray) -> np.ndarray:
     """Return the digit in FIELD x FIELD pixels, the centre of mass at pixel (14, 14): MNIST."""
-    field = np.zeros((FIELD, FIELD), np.float32)
-    corner = []
-    for axis, side in enumerate(digit.shape):
-        profile = digit.sum(1 - axis)
-        centre = (profile * np.arange(side)).sum() / profile.sum()
-        corner.append(int(np.clip(round(FIELD / 2 - centre), 0, FIELD - side)))
-    top, left = corner
-    field[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    field, mass = np.zeros((FIELD, FIELD), np.float32), scipy.ndimage.center_of_mass(digit)
+    places = [
+        np.clip(round(FIELD / 2 - centre), 0, FIELD - side) + np.arange(side)
+        for centre, side in zip(mass, digit.shape, strict=True)
+    ]
+    field[np.ix_(*places)] = digit
     return field
 
 

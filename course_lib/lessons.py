@@ -5,7 +5,6 @@ edits. `build` makes notebooks/NN_topic.ipynb of it and, of the cells tagged `ex
 course_lib/built/topic.py.
 """
 
-import argparse
 import ast
 import hashlib
 import importlib.metadata
@@ -13,14 +12,13 @@ import json
 import logging
 import platform
 import sys
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from course_lib import editions, exporting
+from course_lib import editions, exporting, settings
 from course_lib.editions import code_cells, learner_edition, tags
 from course_lib.execution import execute, tidy_outputs
-from course_lib.settings import PROFILES, ROOT, CourseError, atomic, work_dir
+from course_lib.settings import ROOT, CourseError, atomic, work_dir
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -132,9 +130,9 @@ def build(source: Path, *, profile: str = "standard", force: bool = False, repor
     Executes unless nothing but Markdown has changed. The smoke profile executes and writes the
     module only. Raises CourseError, with everything as it was, at a cell that fails.
     """
-    module = export(source)
+    module, before = export(source), _text(built_path(source))
     nb, old = complete(source), stored(source)
-    with _put_back_on_failure(built_path(source)):
+    try:
         _write_module(built_path(source), module)
         if profile != "smoke" and not force and not _why_execute(source, nb, old):
             _keep_results(nb, old)
@@ -154,25 +152,18 @@ def build(source: Path, *, profile: str = "standard", force: bool = False, repor
         else:
             editions.write_notebook(notebook_path(source), nb)
             exporting.write_pictures(nb, source.name[:2], source.parents[2])
+    except BaseException:
+        _write_module(built_path(source), before)
+        raise
     return done
 
 
 def _write_module(path: Path, text: str):
-    if text and text != _text(path):
+    if not text:
+        path.unlink(missing_ok=True)
+    elif text != _text(path):
         with atomic(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
-@contextmanager
-def _put_back_on_failure(path: Path):
-    before = path.read_bytes() if path.exists() else None
-    try:
-        yield
-    except BaseException:
-        path.unlink(missing_ok=True)
-        if before is not None:
-            path.write_bytes(before)
-        raise
 
 
 def _keep_results(nb, old):
@@ -194,33 +185,31 @@ def _stamp(source: Path, nb, **facts) -> dict:
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Build lessons: the command `build`. Return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python3 -m course_lib build",
-        description="Make notebooks/NN_topic.ipynb and course_lib/built/topic.py from "
-        "notebooks/src/NN_topic.py. A lesson is executed if its code or a module that it imports "
-        "from built/ has changed; if only its text has changed, the outputs are kept.",
-        epilog="A cell that fails, or Ctrl-C, leaves the notebook and the module as they were.",
-    )
-    parser.add_argument("lessons", nargs="*", metavar="NN", help="lesson numbers (default: all)")
-    parser.add_argument("--check", action="store_true", help="only say what is out of date")
-    parser.add_argument("--force", action="store_true", help="execute even if nothing has changed")
-    smoke = "smoke: a quick trial that writes the module, never the notebook"
-    parser.add_argument("--profile", choices=PROFILES, default="standard", help=smoke)
+def main(argv: list[str]) -> int:
+    """Make notebooks/NN_topic.ipynb and course_lib/built/topic.py from notebooks/src/NN_topic.py.
+
+    A lesson is executed if its code or a module that it imports from built/ has changed; if only
+    its text has changed, the outputs are kept. A cell that fails, or Ctrl-C, leaves the notebook
+    and the module as they were.
+    """
+    parser = settings.parser("build", main.__doc__)
+    add, smoke = parser.add_argument, "smoke: a quick trial that writes the module only"
+    add("lessons", nargs="*", metavar="NN", help="lesson numbers (default: all)")
+    add("--check", action="store_true", help="only say what is out of date")
+    add("--force", action="store_true", help="execute even if nothing has changed")
+    add("--profile", choices=settings.PROFILES, default="standard", help=smoke)
     wanted = parser.parse_args(argv)
+    chosen = _chosen(wanted.lessons)
+    if wanted.check:
+        reasons = {source.stem: stale(source) for source in chosen}
+        print(*(f"{name}: {why or 'up to date'}" for name, why in reasons.items()), sep="\n")
+        return int(any(reasons.values()))
     try:
-        chosen = _chosen(wanted.lessons)
-        if wanted.check:
-            return _check(chosen)
         for source in chosen:
             _build_aloud(source, wanted.profile, wanted.force)
-    except CourseError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         logging.getLogger("asyncio").disabled = True  # it would report the cell that was cut off
-        print("\nStopped; the lesson is as it was.", file=sys.stderr)
+        print("Stopped; the lesson is as it was.", file=sys.stderr)
         return 130
     return 0
 
@@ -232,19 +221,14 @@ def _chosen(numbers: list[str]) -> list[Path]:
     return [known[number] for number in numbers or known]
 
 
-def _check(chosen: list[Path]) -> int:
-    reasons = {source: stale(source) for source in chosen}
-    for source, reason in reasons.items():
-        print(f"{source.stem}: {reason or 'up to date'}")
-    return int(any(reasons.values()))
-
-
 def _build_aloud(source: Path, profile: str, force: bool):
     def report(text):
         print(f"\r{source.stem}: {text} ", end="", flush=True)
 
-    report(build(source, profile=profile, force=force, report=report) + " " * 20)
-    print()
+    try:
+        report(build(source, profile=profile, force=force, report=report) + " " * 20)
+    finally:
+        print()
 
 
 def prepare_work(route: str | None = None) -> Path:
@@ -258,23 +242,19 @@ def prepare_work(route: str | None = None) -> Path:
     return folder
 
 
-def main_student(argv: list[str] | None = None) -> int:
-    """Write the learner's edition for handing out: the command `student`. Return the status."""
-    parser = argparse.ArgumentParser(
-        prog="python3 -m course_lib student",
-        description="Write the learner's edition of all lessons into a folder: exercises open, "
-        "outputs cleared, each solution folded below its hints. A notebook that was edited there "
-        "is never overwritten: the new edition is laid beside it as NN_topic.new.ipynb.",
-    )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="made if it is missing")
-    parser.add_argument("--no-solutions", action="store_true", help="leave the solutions out")
-    parser.add_argument("--route", choices=editions.ROUTES, help="only the cells of this route")
+def main_student(argv: list[str]) -> int:
+    """Write the learner's edition of all lessons into a folder, for handing out.
+
+    Exercises open, outputs cleared, each solution folded below its hints. A notebook that was
+    edited there is never overwritten: the new edition is laid beside it as NN_topic.new.ipynb.
+    """
+    parser = settings.parser("student", main_student.__doc__)
+    add = parser.add_argument
+    add("folder", metavar="DIR", type=Path, help="made if it is missing")
+    add("--no-solutions", action="store_true", help="leave the solutions out")
+    add("--route", choices=editions.ROUTES, help="only the cells of this route")
     wanted = parser.parse_args(argv)
-    try:
-        said = _hand_out(wanted.folder, solutions=not wanted.no_solutions, route=wanted.route)
-    except CourseError as error:
-        print(error, file=sys.stderr)
-        return 1
+    said = _hand_out(wanted.folder, solutions=not wanted.no_solutions, route=wanted.route)
     print(*said, f"The learner's edition is in {wanted.folder}.", sep="\n")
     return 0
 

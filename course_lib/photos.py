@@ -1,6 +1,7 @@
 """Real photographs: those inside scikit-image, cut into patches, and the learner's own folder."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import torch
@@ -8,22 +9,8 @@ import torch
 from course_lib import images
 from course_lib.settings import CourseError
 
-PHOTOGRAPHS = {  # file inside scikit-image, split (by scene, never by patch), in colour?
-    "brick": ("brick.png", "train", False),
-    "clock": ("clock_motion.png", "train", False),
-    "coffee": ("coffee.png", "train", True),
-    "coins": ("coins.png", "train", False),
-    "grass": ("grass.png", "train", False),
-    "gravel": ("gravel.png", "train", False),
-    "motorcycle_left": ("motorcycle_left.png", "train", True),
-    "motorcycle_right": ("motorcycle_right.png", "train", True),
-    "rocket": ("rocket.jpg", "train", True),
-    "text": ("text.png", "train", False),
-    "tissue": ("ihc.png", "train", True),
-    "astronaut": ("astronaut.png", "test", True),
-    "camera": ("camera.png", "test", False),
-    "chelsea": ("chelsea.png", "test", True),
-}
+# name -> file inside scikit-image, split (by scene, never by patch), in colour?
+PHOTOGRAPHS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def photograph(name: str) -> torch.Tensor:
@@ -33,17 +20,8 @@ def photograph(name: str) -> torch.Tensor:
     """
     if name not in PHOTOGRAPHS:
         raise CourseError(f"There is no photograph {name!r}; there are {', '.join(PHOTOGRAPHS)}.")
-    return images.open_picture(_path(name))
-
-
-def paths() -> list[Path]:
-    """Return where the photographs lie inside the installed scikit-image."""
-    return [_path(name) for name in PHOTOGRAPHS]
-
-
-def _path(name: str) -> Path:
     folder = Path(importlib.util.find_spec("skimage").origin).parent / "data"
-    return folder / PHOTOGRAPHS[name][0]
+    return images.open_picture(folder / PHOTOGRAPHS[name][0])
 
 
 def patches(split: str, side: int, grey: bool) -> tuple[torch.Tensor, torch.Tensor, tuple]:
@@ -53,11 +31,8 @@ def patches(split: str, side: int, grey: bool) -> tuple[torch.Tensor, torch.Tens
     Raises CourseError if every photograph is smaller than a patch.
     """
     step = side // 2 if split == "train" else side
-    names = tuple(
-        name
-        for name, (_, part, coloured) in PHOTOGRAPHS.items()
-        if part == split and (coloured or grey)
-    )
+    scenes = [name for name, (_, part, _) in PHOTOGRAPHS.items() if part == split]
+    names = tuple(name for name in scenes if grey or PHOTOGRAPHS[name][2])
     grids = [_grid(photograph(name), side, step) for name in names]
     counts = torch.tensor([len(grid) for grid in grids])
     if not counts.any():

@@ -50,19 +50,16 @@ def compare(rows: dict, *, value_range, columns=None, caption="", alt=None, scal
     rows: name -> images as in show_images; smaller ones are enlarged by a whole number.
     columns: how many images of each row; without it all that every row has, at most 10.
     """
-    states = {name: sheets.pixels(x, value_range) for name, x in rows.items()}
-    columns = min([columns or 10, *(len(tiles) for tiles, _ in states.values())])
-    width = max(tiles.shape[2] for tiles, _ in states.values())
+    states, facts = zip(*(sheets.pixels(x, value_range) for x in rows.values()), strict=True)
+    columns = min(columns or 10, *map(len, states))
+    width = max(tiles.shape[2] for tiles in states)
     scale = scale or sheets.best_scale(columns, width, WIDTH - 110)
-    tiles = [
-        sheets.enlarge(tiles[:columns], scale * (width // tiles.shape[2]))
-        for tiles, _ in states.values()
-    ]
+    tiles = [sheets.enlarge(x[:columns], scale * (width // x.shape[2])) for x in states]
     if len({batch.shape for batch in tiles}) > 1:
         raise CourseError("The rows' images must have one size, or whole fractions of it.")
     fig = sheets.draw(np.concatenate(tiles), columns, names=list(rows), caption=caption)
-    facts = " ".join(f"{name}: {facts}" for name, (_, facts) in states.items())
-    return show(fig, alt or f"{caption} {len(rows)} rows of {columns} images. {facts}".strip())
+    told = " ".join(f"{name}: {fact}" for name, fact in zip(rows, facts, strict=True))
+    return show(fig, alt or f"{caption} {len(rows)} rows of {columns} images. {told}".strip())
 
 
 def animation(frames, *, value_range, fps=8, alt=None, scale=None) -> bytes:
@@ -223,32 +220,18 @@ def picture_and_bars(
     """
     values = array(values)
     names = [str(name) for name in (range(len(values)) if names is None else names)]
-    height = max(SIDE, 18 * len(values)) + 44
-    fig = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI)
-    left = 0
-    for image, span in ((source, (0, 255)), (picture, value_range)):
-        if image is not None:
-            left += 16 + _place(fig, image, span, left)
-    left += text_width(names)
-    ax = fig.add_axes((left / WIDTH, 40 / height, 1 - (left + 50) / WIDTH, 1 - 44 / height))
+    shown = [(source, (0, 255))] * (source is not None) + [(picture, value_range)]
+    size = (WIDTH / DPI, (max(SIDE, 18 * len(values)) + 44) / DPI)
+    fig = Figure(figsize=size, dpi=DPI, layout="constrained")
+    *places, ax = fig.subplots(1, len(shown) + 1, width_ratios=[*(1 for _ in shown), 2])
+    for place, (image, span) in zip(places, shown, strict=True):
+        step = max(1, max(image.shape) // 512)
+        place.imshow(sheets.pixels(image[None, ..., ::step, ::step], span)[0][0])
+        place.set_axis_off()
     ax.barh(names, values, color=[COLOURS[0 if v == values.max() else 5] for v in values])
     for row, value in enumerate(values):
         ax.annotate(f"{value:.2f}", (value, row), (4, 0), textcoords="offset points", va="center")
-    ax.set(xlabel=xlabel, xlim=(0, max(1, values.max())), ylim=(len(values) - 0.4, -0.6))
+    ax.set(xlabel=xlabel, xlim=(0, max(1.1, 1.1 * values.max())), ylim=(len(values) - 0.4, -0.6))
     ax.grid(visible=False, axis="y")
     best = ", ".join(f"{names[k]} {values[k]:.2f}" for k in np.argsort(-values)[:3])
     return show(fig, alt or f"A picture beside bars of {xlabel}. The highest: {best}.")
-
-
-def _place(fig: Figure, image, value_range, left: int) -> int:
-    """Put an image into the figure's top, at most SIDE pixels wide and high; return its width."""
-    step = max(1, max(image.shape) // 512)
-    image = image[..., ::step, ::step]
-    tile = sheets.pixels(image[None], value_range)[0][0]
-    scale = SIDE / max(tile.shape[:2])
-    high, wide = (int(side * (int(scale) if scale > 1 else scale)) for side in tile.shape[:2])
-    full = fig.bbox.height
-    ax = fig.add_axes((left / WIDTH, 1 - (high + 4) / full, wide / WIDTH, high / full))
-    ax.imshow(tile, interpolation="nearest" if scale > 1 else "antialiased", aspect="auto")
-    ax.set_axis_off()
-    return wide

@@ -1,5 +1,6 @@
 """Where things lie, which profile is active, and how files are written. Standard library only."""
 
+import argparse
 import errno
 import functools
 import os
@@ -8,7 +9,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = ("smoke", "standard", "full")
-NOT_WRITABLE = ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "EIO")
 DATA_SETS = ("strokes", "mnist", "fashion-mnist")
 
 
@@ -85,6 +85,11 @@ def data_name() -> str:
     return _chosen("COURSE_DATA", "strokes", DATA_SETS)
 
 
+def parser(command: str, about: str) -> argparse.ArgumentParser:
+    """Return the parser of a command; about: what it does, which is the docstring of its code."""
+    return argparse.ArgumentParser(f"python3 -m course_lib {command}", description=about)
+
+
 @contextmanager
 def atomic(path):
     """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds.
@@ -98,8 +103,8 @@ def atomic(path):
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if errno.errorcode.get(error.errno) not in NOT_WRITABLE:
-            raise
+        if not error.errno or isinstance(error, FileNotFoundError | ConnectionError | TimeoutError):
+            raise  # the disk has nothing to do with it
         raise CourseError(
             f"Cannot write {path}: {error.strerror}. Free some space or set COURSE_HOME "
             "to a folder that you can write to; nothing that was there has changed."

@@ -3,6 +3,7 @@
 import io
 import math
 import textwrap
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -16,29 +17,7 @@ WIDTH = 640  # pixels of a chart, and of a sheet where its tiles allow that
 TILE = 168  # pixels of the largest enlarged tile
 FRAME = 200  # grey level of the thin line around every tile
 LETTER, LINE = 6.4, 14  # pixels that a letter and a line of small text take
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": "black",
-    "axes.labelcolor": "black",
-    "axes.facecolor": "white",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "0.4",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "xtick.color": "0.2",
-    "ytick.color": "0.2",
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "legend.handlelength": 2.8,
-    "lines.linewidth": 1.8,
-    "figure.facecolor": "white",
-}
-styled = mpl.rc_context(STYLE)
+styled = mpl.rc_context(fname=Path(__file__).with_name("course.mplstyle"))
 
 
 def array(x) -> np.ndarray:
@@ -125,9 +104,9 @@ def assemble(tiles: np.ndarray, columns: int, *, left=0, across=0, strip=0):
 
 @styled
 def draw(tiles: np.ndarray, columns: int, *, labels=(), names=(), caption="") -> Figure:
-    """Return a figure of the tiles: labels below each, names at the left of the rows, a caption."""
-    _, height, width, _ = tiles.shape
-    labels = [wrap(str(label), max(width, 9 * LETTER)) for label in labels]
+    """Return a figure of the tiles, pixel by pixel: labels below, names at the left, a caption."""
+    _, tile_height, tile_width, _ = tiles.shape
+    labels = [wrap(str(label), max(tile_width, 9 * LETTER)) for label in labels]
     names = [wrap(name, 110) for name in names]
     sheet, corners = assemble(
         tiles,
@@ -136,27 +115,20 @@ def draw(tiles: np.ndarray, columns: int, *, labels=(), names=(), caption="") ->
         across=text_width(labels) + 6,
         strip=max((LINE * (label.count("\n") + 1) + 4 for label in labels), default=0),
     )
-    fig, ax = _canvas(sheet, caption)
-    for (x, y), label in zip(corners, labels, strict=False):
-        ax.text(x + width / 2, y + height + 3, label, size=9, ha="center", va="top")
-    for (x, y), name in zip(corners[::columns], names, strict=False):
-        ax.text(x - 9, y + height / 2, name, size=9, ha="right", va="center")
-    return fig
-
-
-def _canvas(sheet: np.ndarray, caption: str):
-    """Return a figure that shows the sheet pixel by pixel above the caption, and its axes."""
     height, width, _ = sheet.shape
     whole = max(width, 400) if caption else width
-    text = wrap(caption, whole)
-    below = LINE * (text.count("\n") + 1) + 8 if caption else 0
-    total = height + below
+    caption = wrap(caption, whole)
+    total = height + (LINE * (caption.count("\n") + 1) + 8 if caption else 0)
     fig = Figure(figsize=((whole + 0.01) / DPI, (total + 0.01) / DPI), dpi=DPI)
-    ax = fig.add_axes((0, below / total, width / whole, height / total))
+    ax = fig.add_axes((0, 1 - height / total, width / whole, height / total))
     ax.set_axis_off()
     ax.imshow(sheet, interpolation="nearest", aspect="auto")
-    fig.text(2 / whole, 3 / total, text, size=9, color="0.25", va="bottom")
-    return fig, ax
+    fig.text(2 / whole, 3 / total, caption, size=9, color="0.25", va="bottom")
+    for (x, y), label in zip(corners, labels, strict=False):
+        ax.text(x + tile_width / 2, y + tile_height + 3, label, size=9, ha="center", va="top")
+    for (x, y), name in zip(corners[::columns], names, strict=False):
+        ax.text(x - 9, y + tile_height / 2, name, size=9, ha="right", va="center")
+    return fig
 
 
 def animated(moments: list[np.ndarray], fps: float) -> bytes:

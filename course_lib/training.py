@@ -32,14 +32,9 @@ def never_stop() -> float:
     return 0.0
 
 
-@contextmanager
 def ctrl_c_ends_all():
     """Let Ctrl-C pass through the trainings in the block: a measurement cut short is none."""
-    token = _ends_all.set(True)
-    try:
-        yield
-    finally:
-        _ends_all.reset(token)
+    return display.switched_on(_ends_all)
 
 
 class Budget:
@@ -225,10 +220,9 @@ def save_checkpoint(path, model, optimiser=None, step: int = 0, history=None, **
     facts |= {"step": step, "history": history or {}}
     if optimiser is not None:
         state = optimiser.state_dict()
-        flat = {f"{i}.{k}": v for i, entry in state["state"].items() for k, v in entry.items()}
-        facts["numbers"] = {k: v for k, v in flat.items() if not isinstance(v, torch.Tensor)}
         facts["param_groups"] = state["param_groups"]
-        tensors |= {f"optimiser.{k}": v for k, v in flat.items() if k not in facts["numbers"]}
+        for i, entry in state["state"].items():
+            tensors |= {f"optimiser.{i}.{k}": v for k, v in entry.items() if v is not None}
     _write(path, tensors, facts)
 
 
@@ -238,22 +232,23 @@ def load_checkpoint(path, model, optimiser=None) -> dict:
     Raises CourseError, with both untouched, if the file, a layer or the optimiser does not fit.
     """
     tensors, facts = _read_file(Path(path))
-    weights = _below("model.", tensors)
+    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
     _require_fit(path, weights, model)
     groups, state = facts.pop("param_groups", []), {}
-    for key, value in (_below("optimiser.", tensors) | facts.pop("numbers", {})).items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+    for key in tensors.keys() - {f"model.{name}" for name in weights}:
+        _, index, name = key.split(".", 2)
+        state.setdefault(int(index), {})[name] = tensors[key]
     if optimiser is not None:
-        _require_groups(path, groups, optimiser)
+        if _outline(groups) != _outline(optimiser.param_groups):
+            raise settings.CourseError(f"{path} holds no state for this optimiser and its layers.")
         optimiser.load_state_dict({"state": state, "param_groups": groups})
     model.load_state_dict(weights)
     facts["history"] = {name: tuple(lists) for name, lists in facts.get("history", {}).items()}
     return facts
 
 
-def _below(prefix: str, tensors: dict) -> dict:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def _outline(groups: list) -> list:
+    return [(sorted(group), len(group["params"])) for group in groups]
 
 
 def _write(path, tensors: dict, facts: dict):
@@ -287,13 +282,3 @@ def _require_fit(path, tensors: dict, model):
                 f"{path} does not fit: {name} is {there} in the file and {here} in the model; "
                 "build the model as it was when the file was saved."
             )
-
-
-def _require_groups(path, groups: list, optimiser):
-    """Raise CourseError unless the optimiser has the settings and parameters of the saved one."""
-    own, saved = (
-        [(sorted(group), len(group["params"])) for group in some]
-        for some in (optimiser.param_groups, groups)
-    )
-    if own != saved:
-        raise settings.CourseError(f"{path} holds no state for this optimiser and these layers.")

@@ -1,5 +1,6 @@
 """The doctor: each thing that can be wrong gives a line with ✗ and an exit status."""
 
+import socket
 from types import SimpleNamespace
 
 import psutil
@@ -12,6 +13,12 @@ from course_lib.settings import CourseError
 ROW = SimpleNamespace(name="mnist", state="ready", hint="")
 
 
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
 @pytest.fixture
 def healthy(monkeypatch, tmp_path):
     """A computer on which all is well."""
@@ -19,7 +26,7 @@ def healthy(monkeypatch, tmp_path):
     for name in ("COURSE_PROFILE", "COURSE_DATA", "COURSE_DEVICE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(environment, "enter", lambda argv: None)
-    monkeypatch.setattr(environment, "free_port", lambda first, last: first)
+    monkeypatch.setattr(commands, "FIRST_PORT", free_port())
     monkeypatch.setattr(doctor, "free_memory", lambda: 8_000_000_000)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: SimpleNamespace(free=9e10))
     monkeypatch.setattr(device, "set_threads", lambda: 2)
@@ -47,7 +54,6 @@ ILLS = {
     "disk": lambda patch: patch.setattr(
         doctor.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1e8)
     ),
-    "port": lambda patch: patch.setattr(environment, "free_port", lambda first, last: None),
     "packages": lambda patch: patch.setattr(environment, "unmet", lambda: ["torch>=2.6 (2.1)"]),
     "memory": lambda patch: patch.setattr(doctor, "free_memory", lambda: 500_000_000),
     "devices": lambda patch: patch.setattr(device, "self_test", lambda name: ["conv2d"]),
@@ -68,12 +74,11 @@ def test_each_ill_is_one_bad_line_and_the_exit_status(healthy, monkeypatch, caps
 def test_what_the_reader_may_know_is_no_ill(healthy, monkeypatch):
     missing = SimpleNamespace(name="mnist", state="missing", hint="fetch it")
     monkeypatch.setattr(datasets, "status", lambda: [ROW, missing])
-    monkeypatch.setattr(environment, "free_port", lambda first, last: first + 3)
     monkeypatch.setattr(device, "set_threads", lambda: 1)
     monkeypatch.setattr(installer, "has_nvidia", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert marks("data") == [GOOD, NOTE]
-    assert marks("port") == marks("cores") == [NOTE]
+    assert marks("cores") == [NOTE]
     assert marks("devices")[-1] == NOTE
 
 
@@ -135,8 +140,9 @@ def test_memory_is_what_the_container_has_left_the_file_cache_not_counted(plenty
     assert doctor.free_memory(tmp_path) == 1050
 
 
-def test_the_port_that_is_looked_at_is_the_one_that_lab_takes(healthy, monkeypatch):
-    asked = []
-    monkeypatch.setattr(environment, "free_port", lambda *ports: asked.append(ports) or ports[0])
-    marks("port")
-    assert asked == [(commands.FIRST_PORT, commands.FIRST_PORT + commands.PORTS - 1)]
+def test_the_port_that_is_looked_at_is_the_one_that_lab_takes(healthy):
+    assert marks("port") == [GOOD]
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", commands.FIRST_PORT))
+        other.listen()
+        assert marks("port") == [NOTE]

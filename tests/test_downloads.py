@@ -15,9 +15,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings as examples
-from hypothesis import strategies as st
 
 from course_lib import downloads
 from course_lib.settings import ROOT, CourseError
@@ -120,9 +117,8 @@ def test_a_file_dropped_in_by_hand_is_used_where_it_lies(folder):
 def test_a_mirror_folder_is_read_in_place_and_fetch_copies_from_it(folder, tmp_path, monkeypatch):
     mirror = tmp_path / "stick à 8 GB"
     lying = [put(mirror / "toy", name) for name in CONTENT]
-    for value in (str(mirror), mirror.as_uri()):
-        monkeypatch.setenv("COURSE_DATA_MIRROR", value)
-        assert downloads.get("toy", "a.bin") == lying[0]
+    monkeypatch.setenv("COURSE_DATA_MIRROR", str(mirror))
+    assert downloads.get("toy", "a.bin") == lying[0]
     assert names(folder) == []
     assert downloads.fetch("toy") == [folder / "a.bin", folder / "b.bin"]
     assert (folder / "a.bin").read_bytes() == CONTENT["a.bin"]
@@ -188,14 +184,12 @@ def test_ctrl_c_and_a_full_disk_leave_nothing_half_written(
     stop, toy, folder, server, address, monkeypatch
 ):
     toy["mirrors"] = [f"{address}/good", f"{address}/other"]
-    write = downloads._Sink.write
 
-    def stopping(sink, chunk):
-        write(sink, chunk)
+    def stopping(bar, size):
         assert len(names(folder)) == 1, "the half-written file lies beside its place"
         raise stop
 
-    monkeypatch.setattr(downloads._Sink, "write", stopping)
+    monkeypatch.setattr(downloads._Bar, "update", stopping)
     expected = CourseError if isinstance(stop, OSError) else KeyboardInterrupt
     with pytest.raises(expected) as failure:
         downloads.get("toy", "a.bin")
@@ -215,12 +209,11 @@ def test_a_folder_that_cannot_be_made(toy, folder, address):
 def test_a_transfer_that_crawls_is_given_up(monkeypatch):
     clock = iter([0.0, 10.0, 20.0, 40.0])
     monkeypatch.setattr(downloads, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    bar = SimpleNamespace(update=lambda size: None)
-    sink = downloads._Sink(io.BytesIO(), bar, 10**6)
-    sink.write(bytes(60_000))
-    sink.write(bytes(60_000))  # 6,000 bytes per second over 20 seconds: goes on
+    bar = downloads._Bar(total=10**6, delay=1)
+    bar.update(60_000)
+    bar.update(60_000)  # 6,000 bytes per second over 20 seconds: goes on
     with pytest.raises(downloads._Refused, match="bytes per second"):
-        sink.write(bytes(100))
+        bar.update(100)
 
 
 def test_the_state_of_a_data_set(folder):
@@ -235,6 +228,7 @@ def test_the_catalogue_is_complete():
     assert set(downloads.catalogue()) == {"mnist", "fashion-mnist", "cifar10"}
     for entry in downloads.catalogue().values():
         assert {"title", "source", "licence"} <= set(entry) and len(entry["mirrors"]) >= 3
+        assert len(set(entry["classes"])) == 10
         assert all(not mirror.endswith("/") for mirror in entry["mirrors"])
         for facts in entry["files"].values():
             assert facts["bytes"] > 1000 and len(bytes.fromhex(facts["sha256"])) == 32
@@ -252,30 +246,11 @@ def idx(array):
     return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.data())
-@examples(deadline=None, derandomize=True, max_examples=40)
-def test_idx_files_are_read_whole_or_refused(shape, data):
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (1, 1, 1)])
+def test_idx_files_are_read_whole(shape, tmp_path):
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    raw = idx(array)
-    assert np.array_equal(downloads.parse_idx(raw, len(shape)).numpy(), array)
-    with pytest.raises(CourseError):
-        downloads.parse_idx(raw[: data.draw(st.integers(0, len(raw) - 1))], len(shape))
-    with pytest.raises(CourseError):
-        downloads.parse_idx(raw + b"!", len(shape))
-    with pytest.raises(CourseError):
-        downloads.parse_idx(raw, len(shape) + 1)
-    place = data.draw(st.integers(0, 3 + 4 * len(shape)))
-    changed = bytearray(raw)
-    changed[place] += 1
-    with pytest.raises(CourseError):
-        downloads.parse_idx(bytes(changed), len(shape))
-
-
-def test_a_gz_file_that_is_none_is_named(tmp_path):
-    for content in (b"", b"plain", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"x")):
-        path = put(tmp_path, content=content)
-        with pytest.raises(CourseError, match=r"a\.bin cannot be read"):
-            downloads._read_idx(path, 3)
+    path = put(tmp_path, content=gzip.compress(idx(array)))
+    assert np.array_equal(downloads.read_idx(path).numpy(), array)
 
 
 def records(count, seed):
@@ -288,17 +263,12 @@ def archive(path, members):
     with tarfile.open(path, "w:gz") as tar:
         for name, content in members.items():
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
-            if content is None:
-                member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-                member.size = 3073 * 4
-            else:
-                member.size = len(content)
-            tar.addfile(member, content and io.BytesIO(content))
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
     return path
 
 
 def test_cifar10_is_read_out_of_its_archive(tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "CIFAR_BATCH", 4)
     batches = {f"data_batch_{k}.bin": records(4, k) for k in (3, 1, 5, 2, 4)}
     batches["test_batch.bin"] = records(4, 9)
     path = archive(tmp_path / "c.tar.gz", {n: b.tobytes() for n, b in batches.items()})
@@ -309,15 +279,3 @@ def test_cifar10_is_read_out_of_its_archive(tmp_path, monkeypatch):
     assert np.array_equal(labels.numpy(), expected[:, 0])
     assert np.array_equal(images[7, 1, 2].numpy(), expected[7, 1 + 1024 + 64 :][:32])
     assert len(downloads.read("cifar10", "test")[0]) == 4
-
-
-@pytest.mark.parametrize("content", [None, b"short", bytes(3073 * 4 + 1)])
-def test_an_archive_without_the_right_members_is_refused(content, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "CIFAR_BATCH", 4)
-    path = archive(tmp_path / "c.tar.gz", {"test_batch.bin": content})
-    with pytest.raises(CourseError, match=r"c\.tar\.gz cannot be read"):
-        downloads._read_cifar10(path, "test")
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CourseError, match=r"c\.tar\.gz cannot be read"):
-        downloads._read_cifar10(path, "test")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from course_lib import editions, lessons
+from course_lib import __main__, editions, lessons
 from course_lib.execution import execute
 from course_lib.settings import CourseError
 from tests.test_notebooks_static import exercise_checks
@@ -272,7 +272,7 @@ def test_student_writes_files_for_handing_out(toy, tmp_path, capsys):
     assert lessons.main_student([str(tmp_path / "class")]) == 0
     assert "Solution" in notebook.read_text(encoding="utf-8")
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert lessons.main_student([str(tmp_path / "file")]) == 1
+    assert __main__.main(["student", str(tmp_path / "file")]) == 1
     assert "Cannot write" in capsys.readouterr().err
 
 

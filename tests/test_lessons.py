@@ -9,7 +9,7 @@ import time
 import nbformat
 import pytest
 
-from course_lib import editions, exporting, lessons
+from course_lib import __main__, editions, exporting, lessons
 from course_lib.settings import CourseError
 
 EXPORTED = '''\
@@ -332,12 +332,12 @@ def test_check_says_what_is_stale(here, capsys):
 
 
 def test_build_shows_each_cell_and_fails_with_status_1(here, capsys):
-    assert lessons.main(["10", "--force"]) == 0
+    assert __main__.main(["build", "10", "--force"]) == 0
     assert "cell 8/11" in capsys.readouterr().out
     change(here, 'print("here"', '1 / 0\nprint("here"')
-    assert lessons.main([]) == 1
+    assert __main__.main(["build"]) == 1
     assert "Cell 10-008 failed" in capsys.readouterr().err
-    assert lessons.main(["77"]) == 1
+    assert __main__.main(["build", "77"]) == 1
     assert "no lesson 77; there are 10" in capsys.readouterr().err
 
 
