@@ -102,22 +102,23 @@ def _formatted(code: str) -> str:
 
 
 def pictures(nb) -> dict[str, bytes]:
-    """Return the pictures in a notebook's outputs: id of the cell -> PNG file."""
+    """Return the pictures in a notebook's outputs: file name, id of the cell + suffix -> file."""
     return {
-        cell.id: base64.b64decode(output.data["image/png"])
+        f"{cell.id}{suffix}": base64.b64decode(output.data[kind])
         for cell in code_cells(nb)
         for output in cell.outputs
-        if "image/png" in output.get("data", {})
+        for kind, suffix in (("image/png", ".png"), ("image/jpeg", ".jpg"))
+        if kind in output.get("data", {})
     }
 
 
 def write_pictures(nb, number: str, root: Path):
-    """Bring those of a lesson's pictures up to date that lie in data/pictures, for the README."""
+    """Bring those of a lesson's pictures up to date that lie in data/pictures, for its title."""
     made = pictures(nb)
-    for path in (root / "data" / "pictures").glob(f"{number}-*.png"):
-        if path.stem in made:
+    for path in (root / "data" / "pictures").glob(f"{number}-*"):
+        if path.name in made:
             with atomic(path) as temporary:
-                temporary.write_bytes(made[path.stem])
+                temporary.write_bytes(made[path.name])
 
 
 def built_hash(nb, folder: Path) -> str:

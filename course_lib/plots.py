@@ -5,6 +5,7 @@ Every function shows one picture with alt text in a notebook and returns it, so 
 (2008); lines differ in style too; the background is white, on dark pages as well.
 """
 
+import math
 from itertools import cycle
 
 import numpy as np
@@ -168,7 +169,7 @@ def bars(
         ax.barh(rows, means, height=0.62, color=COLOURS[5])
     some = spreads > 0
     ax.errorbar(means[some], rows[some], xerr=spreads[some], fmt="none", ecolor="0.2", capsize=3)
-    numbers = [f"{m:.4g}" + f" ± {s:.2g}" * bool(s) for m, s in pairs]
+    numbers = [_with_spread(*pair) for pair in pairs]
     for row, end, number in zip(rows, np.maximum(means, 0) + spreads, numbers, strict=True):
         ax.annotate(number, (end, row), (6, 0), textcoords="offset points", va="center", size=9)
     ax.set_yticks(rows, [wrap(name, 170) for name in values])
@@ -179,6 +180,14 @@ def bars(
     charts.legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     facts = ", ".join(f"{name} {number}" for name, number in zip(values, numbers, strict=True))
     return show(fig, alt or charts.told(caption, f"{ylabel}: {facts}.", levels))
+
+
+def _with_spread(value: float, spread: float) -> str:
+    """Return "1.3600 ± 0.0033": two digits of the spread, and the value as far as it is known."""
+    if not spread:
+        return f"{value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(spread)))
+    return f"{value:.{digits}f} ± {spread:.{digits}f}"
 
 
 @styled

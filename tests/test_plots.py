@@ -363,7 +363,7 @@ def test_a_histogram_drops_no_value_silently(values):
 def test_bars_say_their_numbers_and_a_cut_axis_gets_points():
     fig = plots.bars({"a": (0.5, 0.01), "b": torch.tensor(0.25)}, ylabel="share")
     assert [bar.get_width() for bar in fig.axes[0].patches] == [0.5, 0.25]
-    assert [note.get_text() for note in fig.axes[0].texts] == ["0.5 ± 0.01", "0.25"]
+    assert [note.get_text() for note in fig.axes[0].texts] == ["0.500 ± 0.010", "0.25"]
     fig = plots.bars({"a": 0.5}, ylabel="share", value_range=(0.4, 0.6))
     assert not fig.axes[0].patches and fig.axes[0].get_xlim() == (0.4, 0.6)
 

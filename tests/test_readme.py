@@ -29,12 +29,17 @@ def test_the_map_lists_every_lesson_with_its_title_minutes_and_memory():
         assert stamp["peak_mb"] <= int(memory) <= stamp["peak_mb"] + 100
 
 
-def test_its_pictures_are_those_of_the_executed_notebooks():
-    shown = re.findall(r"!\[[^\]]{20,}\]\((data/pictures/([\w-]+)\.png)\)", README)
+def test_the_pictures_shown_are_those_of_the_executed_notebooks():
+    shown = set(re.findall(r"!\[[^\]]{20,}\]\(data/pictures/([\w.-]+)\)", README))
     assert shown and len(shown) == README.count("![")
-    for link, cell in shown:
-        source = next(path for path in lessons.sources() if path.name[:2] == cell[:2])
-        assert (ROOT / link).read_bytes() == exporting.pictures(lessons.stored(source))[cell]
+    for source in lessons.sources():
+        text = source.read_text(encoding="utf-8")
+        shown |= set(re.findall(r"!\[[^\]]{20,}\]\(\.\./data/pictures/([\w.-]+)\)", text))
+    files = {path.name: path for path in (ROOT / "data" / "pictures").iterdir()}
+    assert set(files) == shown
+    for name, path in files.items():
+        source = next(path for path in lessons.sources() if path.name[:2] == name[:2])
+        assert path.read_bytes() == exporting.pictures(lessons.stored(source))[name], name
 
 
 def test_measured_figures_are_those_of_the_committed_runs():
