@@ -1,7 +1,7 @@
 """The judges: networks of the course whose features measure how close two sets of pictures are.
 
-For a digits set the judge is lesson 14's network, trained on that set. For `photos` it is a small
-network that tells how a patch was turned and damaged; `random` is the control, filters that nobody
+For a digits set the judge is lesson 14's network, trained on that set. For `photos` it is lesson
+15's, which tells how a photograph was damaged; `random` is the control, filters that nobody
 trained. `python3 -m course_lib.judges strokes mnist photos` makes the weights again.
 """
 
@@ -12,13 +12,11 @@ from functools import cache
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from course_lib import datasets, device, settings, trained, training
-from course_lib.built import cnn
+from course_lib import damages, datasets, device, settings, trained, training
+from course_lib.built import cnn, features
 
 SEED = 0
-DAMAGES = ("none", "noise", "blur", "blocks", "faded")
 TRAINABLE = (*settings.DATA_SETS, "photos")
 
 
@@ -66,63 +64,6 @@ class Judge:
         return images.detach().float().cpu()
 
 
-class PhotoNet(nn.Module):
-    """Tell how patches (B, 3, H, W) were turned and damaged: logits (B, 4 turns x 5 damages)."""
-
-    def __init__(self, widths=(24, 48, 96, 96)):
-        super().__init__()
-        layers, channels = [], 3
-        for width in widths:
-            layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)]
-            layers += [nn.BatchNorm2d(width), nn.ReLU()]
-            channels = width
-        self.layers = nn.Sequential(*layers)
-        self.linear = nn.Linear(channels, 4 * len(DAMAGES))
-
-    def features(self, x):
-        """Return the mean of the last layer over all positions: (B, 96)."""
-        return self.layers(x).mean(dim=(2, 3))
-
-    def forward(self, x):
-        return self.linear(self.features(x))
-
-
-class RandomFilters(nn.Module):
-    """The control: 32 random zero-mean 7x7 filters at three scales, their mean size and spread."""
-
-    def __init__(self):
-        super().__init__()
-        kernels = torch.randn(32, 3, 7, 7, generator=device.generator(SEED))
-        self.register_buffer("kernels", kernels - kernels.mean(dim=(1, 2, 3), keepdim=True))
-
-    def features(self, x):
-        """Return (B, 192): of each filter and scale, the mean of |y| and the deviation of y."""
-        seen = [F.conv2d(F.avg_pool2d(x, scale), self.kernels) for scale in (1, 2, 4)]
-        return torch.cat([part for y in seen for part in _mean_and_spread(y)], dim=1)
-
-
-def _mean_and_spread(y):
-    return y.abs().mean(dim=(2, 3)), y.std(dim=(2, 3))
-
-
-def damage(x: torch.Tensor, kind: str, generator: torch.Generator) -> torch.Tensor:
-    """Damage patches (B, 3, H, W) in [0, 1], H and W divisible by 4; kind: one of DAMAGES."""
-    if kind == "noise":
-        return (x + 0.1 * torch.randn(x.shape, generator=generator)).clamp(0, 1)
-    if kind == "blur":
-        return F.avg_pool2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
-    if kind == "blocks":
-        return F.interpolate(F.avg_pool2d(x, 4), scale_factor=4.0)
-    return 0.3 + 0.4 * x if kind == "faded" else x
-
-
-def turned_and_damaged(x: torch.Tensor, generator: torch.Generator):
-    """Return patches in all 4 turns and 5 damages, (20 B, 3, H, W), and their classes (20 B,)."""
-    turns = [torch.rot90(x, turn, dims=(2, 3)) for turn in range(4)]
-    made = [damage(turned, kind, generator) for turned in turns for kind in DAMAGES]
-    return torch.cat(made), torch.arange(len(made)).repeat_interleave(len(x))
-
-
 @cache
 def judge(data: str) -> Judge:
     """Return the judge of a digits set, of "photos", or the control "random" for photographs.
@@ -130,7 +71,7 @@ def judge(data: str) -> Judge:
     Raises CourseError where there is none yet.
     """
     if data == "random":
-        return Judge("random filters", RandomFilters(), (3, None, None), {})
+        return Judge("random filters", features.RandomFilters(), (3, None, None), {})
     path = _weights_path(data)
     if not path.exists():
         raise settings.CourseError(
@@ -143,7 +84,7 @@ def judge(data: str) -> Judge:
 
 def _untrained(data: str) -> tuple[nn.Module, tuple]:
     if data == "photos":
-        return PhotoNet(), (3, None, None)
+        return features.PhotoNet(), (3, None, None)
     return cnn.CNN(cnn.Config().width), (1, 28, 28)
 
 
@@ -171,30 +112,11 @@ def _train_on_digits(data: str, model, generator, steps: int = 3000) -> dict:
 
 
 def _train_on_photos(_data: str, model, generator, steps: int = 2000) -> dict:
-    train, test = (datasets.load("photos", split, patch=64) for split in ("train", "test"))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.003, weight_decay=0.01)
-    batches = datasets.batches(train.images, batch_size=8, generator=generator)
-    with training.progress(steps, label="photos judge") as run:
-        for _, (images,) in zip(run, batches, strict=False):
-            optimiser.param_groups[0]["lr"] = 0.003 * cnn.one_cycle(run.fraction)
-            x, y = turned_and_damaged(datasets.to_float(images), generator)
-            loss = F.cross_entropy(model(x), y)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            run.log(loss=loss)
-    return {"lesson": 15, "steps": steps} | photo_scores(model, test.float(), generator)
-
-
-def photo_scores(model: nn.Module, patches: torch.Tensor, generator) -> dict:
-    """Return the shares of damages (accuracy) and of turns that a PhotoNet tells rightly."""
-    x, y = turned_and_damaged(patches, generator)
-    with torch.no_grad():
-        told = torch.cat([model.eval()(part).argmax(1) for part in x.split(500)])
-    kinds = len(DAMAGES)
-    damage_right = (told % kinds == y % kinds).double().mean().item()
-    turn_right = (told // kinds == y // kinds).double().mean().item()
-    return {"accuracy": round(damage_right, 5), "turn_accuracy": round(turn_right, 5)}
+    cfg = replace(features.Config(), steps=steps)
+    features.train_photo_judge(model, cfg, damages.training_patches(), generator)
+    test = datasets.load("photos", "test").float()
+    accuracy = damages.told_rightly(model, test, device.generator(SEED + 1)).mean().item()
+    return {"lesson": 15, "steps": steps, "accuracy": round(accuracy, 5)}
 
 
 def main(argv: list[str]) -> int:

@@ -142,7 +142,6 @@ def build(source: Path, *, profile: str = "standard", force: bool = False, repor
             # The result must depend neither on the builder's settings nor on weights trained here.
             variables = {"COURSE_PROFILE": profile, "COURSE_DATA": "strokes"}
             variables |= {"COURSE_OWN_WEIGHTS": "0"}
-            variables |= {"COURSE_OWN_WEIGHTS": "0"}  # the result must not depend on who builds
             facts = execute(nb, folder, root=root, report=report, **variables)
             tidy_outputs(nb, root)
             nb.metadata["course"] = _stamp(source, nb, profile=profile, **facts)

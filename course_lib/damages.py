@@ -1,0 +1,60 @@
+"""What can happen to photographs: kinds of damage that a judge learns to tell apart."""
+
+import torch
+from torch.nn import functional as F
+
+from course_lib import datasets
+
+KINDS = ("none", "noise", "blur", "blocks", "faded", "dust", "scratches", "tinted")
+FAINTEST = 0.2  # strength, in all_damages
+
+
+def damage(x: torch.Tensor, kind: str, generator: torch.Generator, strength=1.0) -> torch.Tensor:
+    """Return photographs x (B, 3, H, W) in [0, 1], H and W divisible by 4, damaged.
+
+    kind: one of KINDS; strength: from 0, none, to 1, a number or (B, 1, 1, 1).
+    """
+    return torch.lerp(x, _ruined(x, kind, generator), torch.as_tensor(strength))
+
+
+def _ruined(x, kind, generator):
+    chance = torch.rand(x[:, :1].shape, generator=generator)
+    if kind == "noise":
+        return (x + 0.3 * torch.randn(x.shape, generator=generator)).clamp(0, 1)
+    if kind == "blur":
+        return F.avg_pool2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
+    if kind == "blocks":
+        return F.interpolate(F.avg_pool2d(x, 4), scale_factor=4.0)
+    if kind == "faded":
+        return 0.3 + 0.4 * x
+    if kind == "dust":  # black and white
+        return torch.where(chance < 0.03, (chance < 0.015).to(x), x)
+    if kind == "scratches":  # white, from top to bottom
+        return torch.where(chance[:, :, :1] < 0.05, 1.0, x)
+    return x * torch.tensor([1.0, 0.8, 0.5])[:, None, None] if kind == "tinted" else x
+
+
+def all_damages(x: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return x (B, 3, H, W) in every kind, (8 B, 3, H, W), and the number of the kind of each.
+
+    Each picture has a strength of its own, from FAINTEST to 1.
+    """
+    made = []
+    for kind in KINDS:
+        strength = torch.rand(len(x), 1, 1, 1, generator=generator)
+        made.append(damage(x, kind, generator, FAINTEST + (1 - FAINTEST) * strength))
+    return torch.cat(made), torch.arange(len(KINDS)).repeat_interleave(len(x))
+
+
+def training_patches() -> torch.Tensor:
+    """Return the patches of the training photographs, in colour and all in grey: (N, 3, 64, 64)."""
+    kinds = [datasets.load("photos", "train", grey=grey).images for grey in (False, True)]
+    return torch.cat([images.expand(-1, 3, -1, -1) for images in kinds])
+
+
+def told_rightly(model: torch.nn.Module, patches: torch.Tensor, generator) -> torch.Tensor:
+    """Return the share, float64 (8,), of each kind that a model tells on patches in [0, 1]."""
+    made, kinds = all_damages(patches, generator)
+    with torch.no_grad():
+        told = torch.cat([model.eval()(part).argmax(1) for part in made.split(500)])
+    return (told == kinds).view(len(KINDS), -1).double().mean(1)
