@@ -221,7 +221,7 @@ places = {"digit": (0, 9, 8), "row": (0, 27, 9), "column": (0, 27, 9), "size": (
 controls = [explore.slider(name, *span) for name, span in places.items()]
 explore.View(cover, [*controls, explore.choice("paper", ["black", "white"])])
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # ## 4 Draw a map of 64 dimensions
 #
 # The third window shows all features of many pictures at once. Project them onto a plane: which one? Take the plane
@@ -247,7 +247,7 @@ explore.View(cover, [*controls, explore.choice("paper", ["black", "white"])])
 # <code>values.flip(0)[:dims]</code>.</details>
 
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def covariance(x):
     """Return the unbiased covariance (D, D) of the rows of x (N, D)."""
     ### TODO: centre, multiply, divide by N - 1
@@ -269,7 +269,7 @@ def pca(x, dims=2):
     ### END SOLUTION
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 covariance = checks.features.covariance(covariance)
 pca = checks.features.pca(pca)
 pixels, labels = half_a[:1000].flatten(1).double() / 255, test.labels[:1000]
@@ -285,7 +285,7 @@ for n, (name, x) in enumerate({"pixels": pixels, "features": seen_a[:1000]}.item
         ax.scatter(*at[labels == k].T, marker=f"${k}$", color=plots.COLOURS[k % 7], s=22, linewidths=0.2)
 fig = plots.show(fig, alt="Two maps of 1,000 digits, as numerals: mixed by pixels, in islands by features.")
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # Far more often on the map of the features, though it shows two directions of 64. The network was trained to make
 # classes separable, and so it folded the digits into islands. Distances between *features* mean something that
 # distances between pixels do not. That is why we measure there.
@@ -300,7 +300,7 @@ fig = plots.show(fig, alt="Two maps of 1,000 digits, as numerals: mixed by pixel
 #
 # **Predict.** Which of the two has the nearer mean?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 blur = nn.AvgPool2d(3, stride=1, padding=1)  # the mean of 3x3 pixels; outside is black
 learnt, x, blurred = features_of(net, train.images.to(dev)), as_floats(half_b), blur(as_floats(half_b))
 typical = torch.stack([learnt[train.labels == k].mean(dim=0) for k in range(10)])
@@ -312,7 +312,7 @@ gaps = {name: (seen_a.mean(0) - b.mean(0)).square().sum().item() for name, b in 
 print(*(f"{name}: |m_a - m_b|² = {gap:.2f}" for name, gap in gaps.items()), sep="\n")
 assert gaps["ten pictures"] < gaps["blurred"]
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # The collapsed one: ten pictures are enough for a good mean. What it lacks is *spread*, so the ruler must compare
 # that, too.
 #
@@ -360,7 +360,7 @@ assert gaps["ten pictures"] < gaps["blurred"]
 # subtracted.</details>
 
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["core", "export", "exercise"]
 def square_root(S):
     """Return the symmetric R (D, D) with R R = S; S: symmetric, no negative eigenvalue, float64."""
     ### TODO: the roots of the eigenvalues between the eigenvectors
@@ -385,7 +385,7 @@ def frechet_distance(a, b):
     ### END SOLUTION
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 square_root = checks.features.square_root(square_root)
 frechet_distance = checks.features.frechet_distance(frechet_distance)
 score = {name: frechet_distance(seen_a, b) for name, b in seen.items()}
@@ -393,7 +393,7 @@ print(*(f"{name}: {value:.2f}, of which the means {gaps[name]:.2f}" for name, va
 assert abs(score["blurred"] - metrics.frechet_distance(seen_a, seen["blurred"])) < 1e-6
 assert score["blurred"] < score["ten pictures"]
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # The order has turned: the missing spread costs the ten pictures far more than their good mean saves. (The library
 # has the same distance, by another route, `metrics.frechet_distance`; lessons use that from now on.)
 #
@@ -405,7 +405,7 @@ assert score["blurred"] < score["ten pictures"]
 # **Predict.** You compare 70 real digits with 70 others, 100 with 100, and so on up to thousands. How does the
 # distance depend on n? And that of the blurred ones?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 def at_size(real, other, n, generator):
     """Return the distance of n random rows of real to n different rows of other, both (N, D)."""
     i = torch.randperm(len(real), generator=generator)
@@ -425,7 +425,7 @@ for n, ground in zip(sizes, floors, strict=True):
     print(f"n = {n:4}: real to real {ground:6.2f}, times n {n * ground:.0f}; mean term {mean_term / n:.2f}")
 assert floors[0] > max(by_size["blurred"][1][-1], 10 * floors[-1]) or not binding
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # As $1/n$: over $1/n$ the points form straight lines, and $n$ times the floor stays nearly the same. The reason: the
 # estimated means miss by $\mathbb E|\hat m_a - \hat m_b|^2 = 2 \operatorname{Tr} S / n$, printed last. The
 # covariances miss, too. Where two clouds are equal the distance has its minimum, 0, so what it answers to a small
@@ -441,7 +441,7 @@ assert floors[0] > max(by_size["blurred"][1][-1], 10 * floors[-1]) or not bindin
 # **Predict.** Order by distance: digits moved by 3 pixels; no 7 among them; noise that you hardly see (standard
 # deviation 0.1); blurred; ten pictures; negatives.
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 noise = 0.1 * torch.randn(x.shape, generator=generator)
 asked = {"moved by 3 pixels": F.pad(x, (3, -3)), "no 7": half_b[test.labels[cfg.images :] != 7]}
 asked |= {"a little noise": (x + noise).clamp(0, 1), "negative": 1 - x}
@@ -451,7 +451,7 @@ ordered = dict(sorted(score.items(), key=lambda item: item[1]))
 fig = plots.bars(ordered, ylabel=f"Fréchet distance, {len(half_a):,} pictures")
 assert score["moved by 3 pixels"] < score["no 7"] < score["a little noise"] or not binding
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # Moving is almost free: this judge forgets *where* (lesson 14). A missing class costs less than noise that you would
 # forgive. That is not wrong, it is *this judge's* view: it was trained to tell clean digits apart, and all it knows
 # of noise is that its features are disturbed. Every Fréchet distance is the view of some network; "FID", the usual
@@ -462,7 +462,7 @@ assert score["moved by 3 pixels"] < score["no 7"] < score["a little noise"] or n
 # **By heart.** A "generator" hands out training images. **Predict.** How does it score: with as many different ones
 # as are asked for, with a tenth of them, each shown ten times, with a hundredth?
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 for times in (100, 10, 1):
     few = learnt[: cfg.images // times]
     copied = frechet_distance(seen_a, few.repeat(times, 1))
@@ -471,14 +471,17 @@ apart = [metrics.nearest_distance(s, train.images)[0].min() for s in (train.imag
 print(f"nearest training image: copies at {apart[0]:.0f}, new digits at {apart[1]:.0f} or more")
 assert copied < 2 * floor and apart[0] == 0 < apart[1]
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # Copies that never repeat are at the floor; few of them, shown often, are caught, since their variety has run out. No
 # statistic of features sees theft as such: stolen pictures are perfect. Another question does: how far is the nearest
 # training image? So that is measured beside it.
+
+# %% [markdown] tags=["core", "workshop"]
+# ### Fool it by climbing
 #
-# **By climbing.** A network gives a probability to *any* 784 numbers. Start at noise and change the picture, not the
-# weights, so that a score rises: gradient ascent on the pixels. Each step has a fixed length, however small the
-# gradient is, and pixels stay in [0, 1].
+# A confident network and a good picture: is that the same? A network gives a probability to *any* 784 numbers.
+# Start at noise and change the picture, not the weights, so that a score rises: gradient ascent on the pixels. Each
+# step has a fixed length, however small the gradient is, and pixels stay in [0, 1].
 #
 # **Predict.** Climb until the network is certain. Will you see the digit?
 #
@@ -528,7 +531,7 @@ assert sure.median() > 0.9
 # say, one that looks through random filters (mean size and spread of what each sees) and that nobody has trained?
 
 
-# %% tags=["core", "workshop", "export"]
+# %% tags=["core", "export"]
 class RandomFilters(nn.Module):
     """The control: random zero-mean 7x7 filters that nobody trained, the same every time."""
 
@@ -545,7 +548,7 @@ class RandomFilters(nn.Module):
         return torch.cat([y.abs().mean(dim=(2, 3)) for y in seen] + spread, dim=1)
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["core"]
 n = profile(smoke=100, standard=200)
 goal, junk = seen_b[:n].float().to(dev), torch.rand(n, 1, 28, 28, generator=generator).to(dev)
 for length in (2, 1, 0.5, 0.25, 0.12):
@@ -559,7 +562,7 @@ for name, judge in {"the network": net, "random filters": control.to(dev)}.items
 assert told["random filters"][2] > 1.5 * told["random filters"][1]
 assert told["the network"][2] < told["the network"][1] or not binding
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["core"]
 # To the network that it was made for, noise is better than blurred digits. The untrained filters are not taken in. So
 # a model must never be trained *on* the judge that scores it, and a result that matters gets a second judge.
 
