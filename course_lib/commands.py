@@ -15,7 +15,7 @@ JUPYTER_SETTINGS = ROOT / "course_lib" / "jupyter"  # no news, no look for updat
 def _parse(parser: argparse.ArgumentParser, argv: list[str]):
     """Return the options before `--`, parsed, and the list of what follows it."""
     end = argv.index("--") if "--" in argv else len(argv)
-    return parser.parse_args(argv[:end]), argv[end + 1 :]
+    return parser.parse_intermixed_args(argv[:end]), argv[end + 1 :]
 
 
 def _lab_parser() -> argparse.ArgumentParser:

@@ -244,7 +244,7 @@ def _cached(split: str, blocks: int, seed: int) -> dict[str, torch.Tensor]:
     parts = [sample_factors(BLOCK, _generator(split, seed, block)) for block in range(blocks)]
     tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     tensors["images"] = draw(tensors)
-    with suppress(settings.CourseError), settings.atomic(path) as temporary:
+    with suppress(settings.CourseError, SafetensorError), settings.atomic(path) as temporary:
         safetensors.save_file(tensors, temporary)
     return tensors
 

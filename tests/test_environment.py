@@ -4,8 +4,10 @@ import ast
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import tomllib
@@ -16,12 +18,15 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies
+from jupyter_client import KernelManager
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from course_lib import __main__, commands, environment, installer
 from course_lib.settings import ROOT, CourseError
+from tests.running_lab import wait_until
 
 BOOTSTRAP = ("__init__", "__main__", "commands", "doctor", "environment", "installer", "settings")
 REPORT = """\
@@ -83,17 +88,30 @@ def stub_course(tmp_path):
     return root
 
 
-def run_stub(root: Path, *argv: str, **variables: str) -> subprocess.CompletedProcess:
-    """Run a command of the stub course with this Python's base, in another folder."""
-    away = root.parent / "elsewhere"
-    away.mkdir(exist_ok=True)
+def stub_variables(root: Path) -> dict[str, str]:
+    """Return the variables for the stub course: pip looks into its folder of wheels alone."""
     ours = ("PIP_", "COURSE_", "PYTHON")
     environ = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
     environ |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": (root / "wheels").as_uri()}
-    environ |= {"PIP_CONFIG_FILE": os.devnull, **variables}
+    return environ | {"PIP_CONFIG_FILE": os.devnull}
+
+
+def start_stub(root: Path, *argv: str, **variables: str) -> subprocess.Popen:
+    """Start a command of the stub course with this Python's base, in another folder."""
+    away = root.parent / "elsewhere"
+    away.mkdir(exist_ok=True)
     base = getattr(sys, "_base_executable", sys.executable)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    environ = stub_variables(root) | variables
     command = [base, str(root / "course_lib"), *argv]
-    return subprocess.run(command, cwd=away, env=environ, capture_output=True, encoding="utf-8")
+    return subprocess.Popen(command, cwd=away, env=environ, start_new_session=True, **streams)
+
+
+def run_stub(root: Path, *argv: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run a command of the stub course to its end."""
+    with start_stub(root, *argv, **variables) as process:
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def test_a_bare_python_sets_up_uses_and_repairs_the_environment(stub_course):
@@ -267,6 +285,20 @@ def index(monkeypatch):
     server.server_close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="cannot press Ctrl-C for one group of processes")
+@pytest.mark.parametrize("stage", ["venv", "pip"])
+def test_a_real_ctrl_c_ends_the_set_up_with_a_line(stub_course, index, stage):
+    index.seconds = 60
+    process = start_stub(stub_course, "bench", PIP_NO_INDEX="0", PIP_INDEX_URL=index.url)
+    made = stub_course / ".venv" / "pyvenv.cfg"
+    wait_until({"venv": made.exists, "pip": lambda: index.asked}[stage], f"{stage} to begin")
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)  # the pipes' end: pip has ended, too
+    assert process.returncode == 130 and out == "" and "Traceback" not in err
+    assert "stopped" in err.splitlines()[-1].lower()
+    assert not (stub_course / ".venv" / "pins.txt").exists()
+
+
 def test_pytorchs_index_is_used_where_it_answers(index):
     assert installer.extra_index("global.extra-index-url='x'") == ["--extra-index-url", index.url]
     assert index.asked == ["/whl/cpu/torch/"]
@@ -309,6 +341,44 @@ def test_a_gpu_or_another_system_gets_the_default_torch(index, monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert installer.extra_index("") == []
     assert not index.asked
+
+
+# Editors
+
+
+def kernel_of(python: Path, cwd: Path, env: dict[str, str]):
+    """Return a kernel of a Python, started as an editor does: in the notebook's folder."""
+    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+    class OneKernel(KernelSpecManager):
+        def get_kernel_spec(self, name):
+            return KernelSpec(argv=argv, display_name=name, language="python")
+
+    manager = KernelManager(kernel_spec_manager=OneKernel())
+    manager.start_kernel(cwd=str(cwd), env=env)
+    return manager
+
+
+def test_the_kernel_of_an_editor_finds_the_course(stub_course):
+    assert run_stub(stub_course, "bench").returncode == 7
+    (site,) = (stub_course / ".venv").rglob("site-packages")
+    ours = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]  # where ipykernel lies
+    (site / "ours.pth").write_text("\n".join(ours), encoding="utf-8")
+    name = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+    work = stub_course / "work"
+    work.mkdir()
+    manager = kernel_of(stub_course / ".venv" / name, work, stub_variables(stub_course))
+    client = manager.blocking_client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        where = {"file": "course_lib.__file__"}
+        reply = client.execute_interactive("import course_lib", user_expressions=where, timeout=60)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    found = ast.literal_eval(reply["content"]["user_expressions"]["file"]["data"]["text/plain"])
+    assert Path(found) == stub_course / "course_lib" / "__init__.py"
 
 
 # The two lists
@@ -533,3 +603,9 @@ def test_no_tests_is_a_failure_unless_words_narrowed(pytest_run):
     pytest_run.status = pytest.ExitCode.NO_TESTS_COLLECTED
     assert commands.test([]) == 5
     assert commands.test(["-k", "nothing"]) == 0
+
+
+def test_paths_and_options_may_be_mixed(pytest_run):
+    commands.test(["tests/test_settings.py", "-k", "home", "notebooks/12_convolution.ipynb"])
+    paths = [Path(word).name for word in pytest_run.arguments if word.endswith(("py", "ipynb"))]
+    assert paths == ["test_settings.py", "12_convolution.ipynb"]

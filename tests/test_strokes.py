@@ -233,6 +233,22 @@ def test_load_works_where_nothing_can_be_written(tmp_path, monkeypatch):
     assert len(strokes.load("test", 5)[0]) == 5
 
 
+@pytest.fixture
+def no_room():
+    """A disk on which no file can become larger than a kilobyte."""
+    resource = pytest.importorskip("resource", reason="needs a limit that POSIX systems have")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_load_works_where_the_disk_is_full(tmp_path, monkeypatch, no_room):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    assert len(strokes.load("test", 5)[0]) == 5
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_the_global_random_state_is_left_alone():
     torch.manual_seed(0)
     np.random.seed(0)
