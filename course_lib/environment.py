@@ -119,14 +119,14 @@ def record() -> Path:
 
 
 def contents() -> list[str]:
-    """Return what `.venv` must hold, as its record says it: this Python, and the pins."""
-    return [f"python=={THIS_PYTHON}", *pins()]
+    """Return what `.venv` must hold, as its record says it: this Python, a link here, the pins."""
+    return [f"python=={THIS_PYTHON}", f"course_lib @ {settings.ROOT}", *pins()]
 
 
 def is_usable() -> bool:
     """Return whether a set-up of `.venv` came to its end, with this version of Python."""
     whole = record().exists() and python().exists()  # a link to a Python that is gone is none
-    return whole and record().read_text(encoding="utf-8").split()[:1] == contents()[:1]
+    return whole and record().read_text(encoding="utf-8").splitlines()[:1] == contents()[:1]
 
 
 def defect() -> str:
@@ -137,5 +137,5 @@ def defect() -> str:
         return "its set-up was cut short"
     if not is_usable():
         return f"it is broken, or not of Python {THIS_PYTHON}"
-    whole = record().read_text(encoding="utf-8").split() == contents()
-    return "" if whole else "it does not hold the pinned versions"
+    whole = record().read_text(encoding="utf-8").splitlines() == contents()
+    return "" if whole else "it does not hold the pinned versions, or the course has moved"
