@@ -99,6 +99,7 @@ def test_the_first_question_missed_says_where_to_start(number, lesson):
     other = {n: "a" if right != "a" else "b" for n, right in RIGHT.items() if n >= number}
     for wrong in ({number: ""}, other):
         said = where_to_start(RIGHT | wrong)
+        assert ("never trained" in said) == (lesson > 10)
         assert f"\nStart at {lesson}" in said and f"Question {number}:" in said
         assert all(f"Question {n}:" not in said for n in range(1, number))
 
@@ -108,6 +109,7 @@ def test_who_knows_it_all_starts_at_20_and_hears_when_that_is_not_there(monkeypa
     monkeypatch.setattr(quiz, "_is_there", lambda lesson: False)
     said = where_to_start(answers)
     assert said.startswith("5 of 5") and "Start at 20" in said and "until then" in said
+    assert "you know lessons 10 to 15" in said and "never trained" not in said
     monkeypatch.setattr(quiz, "_is_there", lambda lesson: True)
     assert "until then" not in where_to_start(answers)
 

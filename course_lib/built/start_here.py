@@ -19,13 +19,13 @@ def to_bytes(x, low=0.0, high=1.0):
 
 
 def to_grey(x):
-    """Return the brightness (B, 1, H, W) of colours (B, 3, H, W), 0 is black. ITU-R BT.601."""
+    """Return the brightness (N, 1, H, W) of colours (N, 3, H, W), 0 is black. ITU-R BT.601."""
     weights = torch.tensor(images.LUMA, dtype=x.dtype)  # red, green, blue
     return (weights[:, None, None] * x).sum(dim=1, keepdim=True)
 
 
 def count_greys(x):
-    """Count how often each byte occurs in images uint8 (...): (256,) whole numbers."""
+    """Return how often each byte from 0 to 255 occurs in images uint8 (...): (256,) counts."""
     return torch.bincount(x.flatten(), minlength=256)
 
 
@@ -35,5 +35,6 @@ def paint(picture, colour, mask):
 
 
 def average(images):
-    """Return the average float32 (C, H, W), from 0 to 255, of images uint8 (N, C, H, W)."""
+    """Return the average, floats (C, H, W) from 0 to 255, of images uint8 (N, C, H, W)."""
+    # The sum was kept in bytes, which wrap around; // cut the decimals off.
     return images.float().mean(dim=0)

@@ -5,7 +5,7 @@ import torch
 from course_lib import datasets
 from course_lib.checks import check, require
 from course_lib.checks.probes import differs
-from course_lib.checks.start_here_pictures import average, paint, to_grey
+from course_lib.checks.start_here_pictures import average, paint, require_tensor, to_grey
 from course_lib.checks.start_here_quiz import where_to_start
 
 __all__ = [
@@ -33,8 +33,8 @@ def to_float(function):
     out = function(x)
     _require_float(out, x)
     tops = {
-        "out of bytes 0 to 255 come numbers up to 255: divide by 255, so that white is 1.": 255.0,
-        "white becomes 0.0039: it is divided by 255 twice.": 1 / 255,
+        "out of bytes come numbers up to 255: divide by 255, so white is 1 (E1).": 255.0,
+        "white becomes 0.0039: it is divided by 255 twice (E1).": 1 / 255,
         "white becomes 0.9961, not 1: divide by 255. There are 256 bytes, but the largest is "
         "255.": 255 / 256,
     }
@@ -45,32 +45,45 @@ def to_float(function):
         f"without a range, black and white should become 0 and 1; black becomes {out.min():g}. "
         "Use low and high, which say 0 and 1 unless somebody asks for something else (E6).",
     )
+    different = len(out.unique())
+    require(
+        different == 256,
+        f"256 different bytes become only {different} different numbers: // and round() cut the "
+        "decimals off. Divide with /.",
+    )
     dark = function(torch.tensor([[0, 50, 100]], dtype=torch.uint8))
     require(
         abs(dark.max().item() - 100 / 255) < 1e-5,
         f"in a dark picture the byte 100 becomes {dark.max():.3f}, not {100 / 255:.3f}. Divide by "
         "255, not by the picture's own largest value: a dark picture stays dark (E4).",
     )
+    ignored = all(differs(function(x, *ends), function(x)) < 1e-5 for ends in RANGES)
+    require(not ignored, "low and high are accepted and ignored: every range gives 0 to 1 (E6).")
     for low, high in RANGES:
-        out, right = function(x, low, high), datasets.to_float(_bytes(), (low, high))
-        require(
-            (low, high) == (0, 1) or differs(out, datasets.to_float(_bytes())) > 1e-5,
-            f"low and high are accepted and ignored: the range ({low}, {high}) gives 0 to 1 (E6).",
-        )
-        require(
-            differs(out, right) < 1e-5,
-            f"for the range ({low}, {high}) black and white should become {low} and {high}; yours "
-            f"are {out.min():.3f} and {out.max():.3f}. Stretch 0..1 by (high - low), then add low.",
-        )
+        _require_range(function, x, low, high)
     require(torch.equal(x, _bytes()), "the picture that came in was changed: make a new one.")
     return "all 256 bytes in 0 to 1, -1 to 1 and 2 to 5; a dark picture stays dark"
 
 
-def _require_float(out, x):
+def _require_range(function, x, low: int, high: int):
+    out, right = function(x, low, high), datasets.to_float(_bytes(), (low, high))
+    if differs(out, right) < 1e-5:
+        return
     require(
-        isinstance(out, torch.Tensor),
-        f"it should return a tensor; yours is {type(out).__name__}. Is there a return?",
+        differs(function(x.float(), low, high), right) > 1e-5,
+        f"the formula is right, but for the range ({low}, {high}) it multiplies bytes by "
+        f"{high - low}, and bytes wrap around at 256: x.float() first.",
     )
+    require(
+        False,
+        f"for the range ({low}, {high}) black and white should become {low} and {high}; yours are "
+        f"{out.min():.3f} and {out.max():.3f}. Stretch 0..1 by (high - low), in brackets, then add "
+        "low.",
+    )
+
+
+def _require_float(out, x):
+    require_tensor(out)
     require(
         out.dtype == torch.float32,
         f"it should return float32; yours is {out.dtype}. Bytes cannot hold what lies between 0 "
@@ -87,10 +100,8 @@ def to_bytes(function):
     """Take floats back to bytes: rounded, cut off at the ends, and all 256 there and back."""
     x = torch.tensor([[0.0, 0.25, 0.9988, 1.0]])
     out = function(x)
-    require(
-        isinstance(out, torch.Tensor) and out.dtype == torch.uint8,
-        f"it should return uint8; yours is {getattr(out, 'dtype', type(out).__name__)}.",
-    )
+    require_tensor(out)
+    require(out.dtype == torch.uint8, f"it should return uint8; yours is {out.dtype}.")
     require(
         out.shape == x.shape,
         f"the shape should stay {tuple(x.shape)}; yours is {tuple(out.shape)}.",
@@ -107,6 +118,12 @@ def to_bytes(function):
     require(
         out.tolist() == [[0, 64, 255, 255]],
         f"0, 0.25, 0.9988 and 1 should become 0, 64, 255 and 255; yours are {out[0].tolist()}.",
+    )
+    near = function(torch.tensor([0.01, 0.6995])).tolist()
+    require(
+        near == [3, 178],
+        f"0.01 is 2.55 as a byte and 0.6995 is 178.37, so the nearest are 3 and 178; yours are "
+        f"{near}. Times 255, not 256, since white is 255; then round.",
     )
     dark = function(torch.tensor([0.0, 0.4]))
     require(
@@ -144,6 +161,7 @@ def count_greys(function):
     for value in x.flatten().tolist():
         right[value] += 1
     out = function(x)
+    require_tensor(out)
     require(
         tuple(out.shape) == (256,),
         f"it should return 256 counts, one for each byte from 0 to 255, zeros included; yours has "

@@ -14,17 +14,30 @@ def _random(*shape, seed=0) -> torch.Tensor:
     return torch.rand(*shape, generator=draw, dtype=torch.float64)
 
 
+def require_tensor(out):
+    """Raise CheckFailed unless an answer is a tensor."""
+    hint = " Is there a return?" if out is None else ""
+    message = f"it should return a tensor; yours is {type(out).__name__}.{hint}"
+    require(isinstance(out, torch.Tensor), message)
+
+
 @check("start_here.to_grey")
 def to_grey(function):
     """Try white, one colour at a time, and pictures three pixels high, where axes get confused."""
     x = _random(2, 3, 3, 5)
     out = function(x)
+    require_tensor(out)
     require(
-        isinstance(out, torch.Tensor) and out.shape == (2, 1, 3, 5),
+        out.shape == (2, 1, 3, 5),
         f"pictures (2, 3, 3, 5) should give (2, 1, 3, 5), one channel that is kept as an axis "
-        f"(keepdim=True); yours has {tuple(getattr(out, 'shape', ()))}.",
+        f"(keepdim=True); yours has {tuple(out.shape)}.",
     )
     white = function(torch.ones(1, 3, 4, 4, dtype=torch.float64))
+    require(
+        differs(white, torch.ones_like(white) / 3) > 1e-6,
+        "white becomes 0.333: the weighted channels are averaged. Add them up, with sum: "
+        "weights that sum to 1 make a weighted mean of it.",
+    )
     require(
         differs(white, torch.ones_like(white)) < 1e-6,
         f"white should stay 1; yours becomes {white.flatten()[0]:.3f}. The three weights sum to 1.",
@@ -48,7 +61,7 @@ def to_grey(function):
         require(
             abs(value - weight) < 1e-6,
             f"pure {name} should become a grey of {weight}; yours is {value:.3f}. Each channel is "
-            "multiplied by its own weight: weights (3,) meet x (B, 3, H, W) as w[:, None, None].",
+            "multiplied by its own weight: weights (3,) meet x (N, 3, H, W) as w[:, None, None].",
         )
     right = sum(weight * x[:, [k]] for k, weight in enumerate(luma))
     require(
@@ -65,7 +78,7 @@ def paint(function):
     before, colour = picture.clone(), torch.tensor([0.9, 0.2, 0.5], dtype=torch.float64)
     spread = colour[:, None, None].expand(3, 4, 3)
     none, full = (torch.full((1, 4, 3), float(v), dtype=torch.float64) for v in (0, 1))
-    function(picture, colour, mask)
+    require_tensor(function(picture, colour, mask))
     require(torch.equal(picture, before), "the picture that came in was changed: make a new one.")
     out = function(picture, colour, none)
     require(
@@ -74,7 +87,7 @@ def paint(function):
     )
     require(
         differs(out, spread) > TOLERANCE,
-        "the mask is the wrong way round (R1): where it is 0 the picture should stay.",
+        "the mask is the wrong way round (mistake R1): where it is 0 the picture should stay.",
     )
     require(
         differs(out, picture) < TOLERANCE,
@@ -111,10 +124,11 @@ def average(function):
     x = torch.randint(120, 256, (5, 1, 3, 4), generator=draw, dtype=torch.uint8)
     right = sum(x[k].double() for k in range(5)) / 5
     out = function(x)
+    require_tensor(out)
     require(
-        isinstance(out, torch.Tensor) and out.shape == (1, 3, 4),
-        f"5 pictures (1, 3, 4) have one average (1, 3, 4); yours is "
-        f"{tuple(getattr(out, 'shape', ()))}. The average runs over the first axis.",
+        out.shape == (1, 3, 4),
+        f"5 pictures (1, 3, 4) have one average (1, 3, 4); yours is {tuple(out.shape)}. The "
+        "average runs over the first axis.",
     )
     require(
         out.is_floating_point(),
@@ -138,6 +152,10 @@ def average(function):
     require(
         not (off.max() <= 1e-3 and off.min() > -1 and off.min() < -1e-3),
         "the decimals are cut off: divide floats with /, not with //, and do not go back to bytes.",
+    )
+    require(
+        differs(out, right.round()) > 1e-3,
+        "the average is rounded to whole numbers: keep its decimals.",
     )
     require(
         differs(out, right) < 1e-3,

@@ -16,6 +16,7 @@ KEY = {
     5: ("b", 14, "in training mode, batch norm uses the mean and variance of the batch"),
 }
 THEN = 20  # for who knows all of it
+UNTRAINED = "If you have never trained a network yourself, start at 10 all the same."
 
 
 def where_to_start(answers: dict[int, str]) -> str:
@@ -54,10 +55,13 @@ def _advice(missed: list[int]) -> str:
     start = KEY[missed[0]][1] if missed else THEN
     if start == KEY[1][1]:
         return f"Start at {start}: it needs Python, the matrix product and the derivative."
-    known = {11: "lesson 10", THEN: "part 1"}.get(start, f"lessons 10 to {start - 1}")
-    if _is_there(start):
-        return f"Start at {start}. Of {known} you can read just the summary."
-    return f"Start at {start}: you know {known}. It is still to come; until then, take 01 and 14."
+    known = {11: "lesson 10", 12: "lessons 10 and 11", THEN: "lessons 10 to 15"}
+    known = known.get(start, f"lessons 10 to {start - 1}")
+    advice = f"Start at {start}. Of {known} you can read just the summary."
+    if not _is_there(start):
+        advice = f"Start at {start}: you know {known}. It is still to come; until then take 01, "
+        advice += "then 14."
+    return f"{advice} {UNTRAINED}" if missed else advice
 
 
 def _is_there(lesson: int) -> bool:

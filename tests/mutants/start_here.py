@@ -6,7 +6,7 @@ TOPIC = "start_here"
 
 MUTANTS = [
     # to_float
-    Mutant("E1 no division", "to_float", " / 255", "", "divide by 255, so that white is 1"),
+    Mutant("E1 no division", "to_float", " / 255", "", "divide by 255, so white is 1"),
     Mutant("E1 twice", "to_float", "/ 255", "/ 255 / 255", "divided by 255 twice"),
     Mutant("256", "to_float", "/ 255", "/ 256", "There are 256 bytes"),
     Mutant("E6 ignored", "to_float", "low + (high - low) * ", "", "accepted and ignored"),
@@ -17,6 +17,13 @@ MUTANTS = [
     Mutant("whole", "to_float", "low + (high - low) * x.float() / 255",
            "(low + (high - low) * (x // 255)).byte()", "Bytes cannot hold"),
     Mutant("double", "to_float", "x.float()", "x.double()", "float32"),
+    Mutant("wraps", "to_float", "x.float()", "x", "the formula is right, but"),
+    Mutant("wraps later", "to_float", "(high - low) * x.float() / 255", "x * (high - low) / 255",
+           "x.float() first"),
+    Mutant("whole floats", "to_float", "/ 255", "// 255", "cut the decimals off"),
+    Mutant("brackets", "to_float", "(high - low) * x.float() / 255", "x.float() / 255 * high - low",
+           "in brackets"),
+    Mutant("nothing", "to_float", "return ", "", "Is there a return?"),
     # to_bytes
     Mutant("cut", "to_bytes", ".round()", "", "Round first"),
     Mutant("no clamp", "to_bytes", ".clamp(0, 255)", "", "wrapped around"),
@@ -24,6 +31,9 @@ MUTANTS = [
     Mutant("E6 low", "to_bytes", "(x - low)", "x", "subtract low"),
     Mutant("not stretched", "to_bytes", " / (high - low)", "", "divide by (high - low)"),
     Mutant("floats", "to_bytes", ".to(torch.uint8)", "", "uint8"),
+    Mutant("256", "to_bytes", "255 * (x - low) / (high - low)\n    return b.round()",
+           "256 * (x - low) / (high - low)\n    return b", "not 256"),
+    Mutant("nothing", "to_bytes", "return ", "", "Is there a return?"),
     Mutant("no 255", "to_bytes", "255 * (x - low)", "(x - low)", "multiply by 255"),
     Mutant("E4 stretched", "to_bytes", "(x - low) / (high - low)", "(x - x.min()) / (x.max() - x.min())",
            "its own largest value"),
@@ -33,6 +43,8 @@ MUTANTS = [
     Mutant("no axis", "to_grey", ", keepdim=True", "", "keepdim=True"),
     Mutant("rows", "to_grey", "weights[:, None, None]", "weights[:, None]", "two more axes"),
     Mutant("no weights", "to_grey", "weights[:, None, None] * x", "x", "sum to 1"),
+    Mutant("averaged", "to_grey", "sum(", "mean(", "Add them up"),
+    Mutant("nothing", "to_grey", "return ", "", "Is there a return?"),
     Mutant("squares", "to_grey", "* x)", "* x**2)", "mixed ones"),
     # count_greys
     Mutant("short", "count_greys", ", minlength=256", "", "minlength"),
@@ -43,6 +55,8 @@ MUTANTS = [
     Mutant("shifted", "count_greys", "minlength=256)", "minlength=256).roll(1)", "wrong places"),
     Mutant("last bin", "count_greys", "torch.bincount(x.flatten(), minlength=256)",
            "torch.bincount(x.flatten().clamp(max=254), minlength=256)", "entry of its own"),
+    Mutant("nothing", "count_greys", "return ", "", "Is there a return?"),
+    Mutant("list", "count_greys", "minlength=256)", "minlength=256).tolist()", "yours is list"),
     Mutant("present", "count_greys", "torch.bincount(x.flatten(), minlength=256)",
            "x.unique(return_counts=True)[1]", "zeros included"),
     # paint
@@ -54,6 +68,7 @@ MUTANTS = [
     Mutant("columns", "paint", "colour[:, None, None]", "colour", "one number for each channel"),
     Mutant("squared", "paint", "mask * colour", "mask**2 * colour", "in between"),
     Mutant("in place", "paint", "(1 - mask) * picture", "picture.mul_(1 - mask)", "was changed"),
+    Mutant("nothing", "paint", "return ", "", "Is there a return?"),
     Mutant("everywhere", "paint", "(1 - mask) * picture", "(1 - mask) * picture * 0.9",
            "nothing of the picture"),
     # average
@@ -62,6 +77,8 @@ MUTANTS = [
     Mutant("whole", "average", "images.float().mean(dim=0)",
            "(images.float().sum(dim=0) // len(images))", "decimals are cut off"),
     Mutant("bytes", "average", ".mean(dim=0)", ".mean(dim=0).byte()", "return floats"),
+    Mutant("rounded", "average", ".mean(dim=0)", ".mean(dim=0).round()", "is rounded"),
+    Mutant("nothing", "average", "return ", "", "Is there a return?"),
     Mutant("sum", "average", ".mean(dim=0)", ".sum(dim=0)", "this is the sum"),
     Mutant("range", "average", ".mean(dim=0)", ".mean(dim=0) / 255", "0 to 255"),
     Mutant("all", "average", ".mean(dim=0)", ".mean()", "first axis"),
