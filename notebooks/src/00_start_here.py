@@ -12,7 +12,7 @@
 # You will drag a trained generator with six sliders, take its pictures apart into numbers, and build the first small
 # functions of this course.
 #
-# ![A digit that the generator draws, and what each of its numbered sliders does to it](../data/pictures/00-002.png)
+# ![An eight, drawn by a generator, poured on a photographed cup of coffee](../data/pictures/00-042.jpg)
 #
 # | | |
 # |---|---|
