@@ -12,7 +12,7 @@
 # You will build three windows into a trained network, turn what it sees into a ruler for sets of pictures, the
 # Fréchet distance, and then fool that ruler in two ways.
 #
-# ![Ten pictures of noise, read by the network as the digits 0 to 9 with near certainty](../data/pictures/15-031.png)
+# ![Ten pictures of noise, read by the network as the digits 0 to 9 with near certainty](../data/pictures/15-032.png)
 #
 # | | |
 # |---|---|
