@@ -2,22 +2,17 @@
 
 For a digits set the judge is lesson 14's network, trained on that set. For `photos` it is lesson
 15's, which tells how a photograph was damaged; `random` is the control, filters that nobody
-trained. `python3 -m course_lib.judges strokes mnist photos` makes the weights again.
+trained. `python3 -m course_lib.experiments.judges strokes mnist photos` makes the weights again.
 """
 
-import argparse
-import sys
-from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from course_lib import damages, datasets, device, settings, trained, training
+from course_lib import datasets, settings, trained, training
 from course_lib.built import cnn, features
-
-SEED = 0
-TRAINABLE = (*settings.DATA_SETS, "photos")
 
 
 class Judge:
@@ -72,64 +67,24 @@ def judge(data: str) -> Judge:
     """
     if data == "random":
         return Judge("random filters", features.RandomFilters(), (3, None, None), {})
-    path = _weights_path(data)
+    path = weights_path(data)
     if not path.exists():
         raise settings.CourseError(
-            f"There is no judge for {data!r} yet; python3 -m course_lib.judges {data} trains one."
+            f"There is no judge for {data!r} yet; python3 -m "
+            f"course_lib.experiments.judges {data} trains one."
         )
-    model, shape = _untrained(data)
+    model, shape = untrained(data)
     facts = training.load_weights(path, model)
     return Judge(f"{data} judge ({facts['accuracy']:.2%} right)", model, shape, facts)
 
 
-def _untrained(data: str) -> tuple[nn.Module, tuple]:
+def untrained(data: str) -> tuple[nn.Module, tuple]:
+    """Return the network of a judge before training, and the shape of what it reads."""
     if data == "photos":
         return features.PhotoNet(), (3, None, None)
     return cnn.CNN(cnn.Config().width), (1, 28, 28)
 
 
-def _weights_path(data: str):
+def weights_path(data: str) -> Path:
+    """Return where the weights of a judge lie."""
     return trained.shipped_path("photonet" if data == "photos" else "cnn", data)
-
-
-def train_judge(data: str) -> dict:
-    """Train the judge of a data set, write its weights and return the facts saved with them."""
-    generator = device.generator(SEED)
-    torch.manual_seed(SEED)
-    model, _ = _untrained(data)
-    train_one = _train_on_photos if data == "photos" else _train_on_digits
-    facts = {"data": data, "seed": SEED} | train_one(data, model, generator)
-    training.save_weights(_weights_path(data), model, **facts)
-    return facts
-
-
-def _train_on_digits(data: str, model, generator, steps: int = 3000) -> dict:
-    train, test = datasets.load(data, "train"), datasets.load(data, "test")
-    cfg = replace(cnn.Config(), steps=steps)
-    cnn.train_classifier(model, cfg, train.images, train.labels, generator, augment=cnn.augment)
-    accuracy = cnn.accuracy(model, test.images, test.labels)
-    return {"lesson": 14, "steps": steps, "accuracy": round(accuracy, 5)}
-
-
-def _train_on_photos(_data: str, model, generator, steps: int = 2000) -> dict:
-    cfg = replace(features.Config(), steps=steps)
-    features.train_photo_judge(model, cfg, damages.training_patches(), generator)
-    test = datasets.load("photos", "test").float()
-    accuracy = damages.told_rightly(model, test, device.generator(SEED + 1)).mean().item()
-    return {"lesson": 15, "steps": steps, "accuracy": round(accuracy, 5)}
-
-
-def main(argv: list[str]) -> int:
-    """Train the named judges; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python3 -m course_lib.judges", description="Train judges and write their weights."
-    )
-    parser.add_argument("data", nargs="+", choices=TRAINABLE)
-    with training.ctrl_c_ends_all():
-        for data in parser.parse_args(argv).data:
-            print(train_judge(data))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

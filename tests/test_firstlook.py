@@ -6,6 +6,7 @@ import torch
 from course_lib import datasets, device, display, firstlook, metrics, settings
 from course_lib.checks import start_here_quiz as quiz
 from course_lib.checks.start_here import where_to_start
+from course_lib.experiments import firstlook as making
 from course_lib.settings import CourseError
 
 
@@ -26,7 +27,7 @@ def test_it_says_whose_weights_it_has_and_they_are_in_the_table(capsys):
 
 
 def test_nearly_all_of_its_digits_are_read_as_asked(model):
-    assert firstlook.read_as_asked(model, device.generator(7), 1000) > 0.93
+    assert making.read_as_asked(model, device.generator(7), 1000) > 0.93
 
 
 def test_each_slider_changes_the_picture_smoothly_and_the_first_most(model):
@@ -70,12 +71,12 @@ def test_the_picture_is_small_and_says_what_it_shows(model):
 
 def test_training_writes_weights_that_fit_and_that_a_second_run_repeats(tmp_path, monkeypatch):
     monkeypatch.setattr("course_lib.trained.shipped_path", lambda *_: tmp_path / "weights")
-    monkeypatch.setattr("course_lib.firstlook.read_as_asked", lambda *_: 0.5)
+    monkeypatch.setattr("course_lib.experiments.firstlook.read_as_asked", lambda *_: 0.5)
     strokes = datasets.load("strokes", "train", size=500)
     monkeypatch.setattr("course_lib.datasets.load", lambda *_: strokes)
     state, files = torch.get_rng_state(), []
     for _ in range(2):
-        facts = firstlook.train(steps=3)
+        facts = making.train(steps=3)
         files.append((tmp_path / "weights").read_bytes())
     torch.set_rng_state(state)
     assert facts == {"lesson": "00", "data": "strokes", "seed": 0, "steps": 3, "read_as_asked": 0.5}

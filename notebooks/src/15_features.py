@@ -788,7 +788,7 @@ for name in ("real", "blurred"):
 #   a second judge.
 #
 # **Later lessons import** `judges.judge(data)`, which loads the network of lesson 14 for digits, `PhotoNet` for
-# photographs or `RandomFilters` as the control (`python3 -m course_lib.judges` trains and saves them);
+# photographs or `RandomFilters` as the control (`python3 -m course_lib.experiments.judges` trains and saves them);
 # `metrics.frechet_distance`, `metrics.split_floor` (the floor); and `features_of`, `pca`, `climb`. **Limits:** two
 # Gaussians are compared, whatever the clouds look like; part 6 opens distances that assume less.
 #

@@ -1,0 +1,57 @@
+"""How the judges were trained: `python3 -m course_lib.experiments.judges strokes mnist photos`."""
+
+import argparse
+import sys
+from dataclasses import replace
+
+import torch
+
+from course_lib import damages, datasets, device, judges, settings, training
+from course_lib.built import cnn, features
+
+SEED = 0
+TRAINABLE = (*settings.DATA_SETS, "photos")
+
+
+def train_judge(data: str) -> dict:
+    """Train the judge of a data set, write its weights and return the facts saved with them."""
+    generator = device.generator(SEED)
+    torch.manual_seed(SEED)
+    model, _ = judges.untrained(data)
+    train_one = _train_on_photos if data == "photos" else _train_on_digits
+    facts = {"data": data, "seed": SEED} | train_one(data, model, generator)
+    training.save_weights(judges.weights_path(data), model, **facts)
+    return facts
+
+
+def _train_on_digits(data: str, model, generator, steps: int = 3000) -> dict:
+    train, test = datasets.load(data, "train"), datasets.load(data, "test")
+    cfg = replace(cnn.Config(), steps=steps)
+    cnn.train_classifier(model, cfg, train.images, train.labels, generator, augment=cnn.augment)
+    accuracy = cnn.accuracy(model, test.images, test.labels)
+    return {"lesson": 14, "steps": steps, "accuracy": round(accuracy, 5)}
+
+
+def _train_on_photos(_data: str, model, generator, steps: int = 2000) -> dict:
+    cfg = replace(features.Config(), steps=steps)
+    features.train_photo_judge(model, cfg, damages.training_patches(), generator)
+    test = datasets.load("photos", "test").float()
+    accuracy = damages.told_rightly(model, test, device.generator(SEED + 1)).mean().item()
+    return {"lesson": 15, "steps": steps, "accuracy": round(accuracy, 5)}
+
+
+def main(argv: list[str]) -> int:
+    """Train the named judges; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m course_lib.experiments.judges",
+        description="Train judges and write their weights.",
+    )
+    parser.add_argument("data", nargs="+", choices=TRAINABLE)
+    with training.ctrl_c_ends_all():
+        for data in parser.parse_args(argv).data:
+            print(train_judge(data))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
