@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib import datasets, training
-from course_lib.built.shrink_and_grow import max_pool2d
+from course_lib.built import shrink_and_grow
 from course_lib.settings import profile
 
 
@@ -123,13 +123,6 @@ class ResidualBlock(nn.Module):
         return F.relu(x + h)
 
 
-class GlobalMaxPool2d(nn.Module):
-    """Keep of each channel its maximum over all positions: (B, C, H, H) -> (B, C, 1, 1)."""
-
-    def forward(self, x):
-        return max_pool2d(x, x.shape[-1])
-
-
 class CNN(nn.Module):
     """Read grey 28x28 pictures: x (B, 1, 28, 28) in [0, 1] -> logits (B, classes).
 
@@ -146,16 +139,17 @@ class CNN(nn.Module):
             conv(width, wide, 3, stride=2, padding=1, bias=False), norm(wide), nn.ReLU()
         )
         self.block = ResidualBlock(wide, norm, conv)
-        self.pool = GlobalMaxPool2d() if head == "pool" else nn.Identity()
+        self.head = head
         self.linear = nn.Linear(wide if head == "pool" else 49 * wide, classes)
         nn.init.zeros_(self.linear.weight)  # no opinion before training: the loss is ln 10
         self.to(memory_format=torch.channels_last)  # faster on most processors
 
     def features(self, x):
         """Return what the last layer sees: (B, 2 width), or (B, 98 width) with head="flatten"."""
-        x = self.stage1(x)  # (B, width, 14, 14)
-        x = self.stage2(x)  # (B, 2 width, 7, 7)
-        return self.pool(self.block(x)).flatten(1)
+        x = self.block(self.stage2(self.stage1(x)))  # (B, 2 width, 7, 7)
+        if self.head == "pool":
+            x = shrink_and_grow.max_pool2d(x, x.shape[-1])  # one window, as large as the map
+        return x.flatten(1)
 
     def forward(self, x):
         return self.linear(self.features(x))

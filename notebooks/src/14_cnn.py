@@ -41,8 +41,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib import checks, datasets, device, explore, images, plots, strokes, trained, training
-from course_lib.built.convolution import Conv2d  # written in lesson 12
-from course_lib.built.shrink_and_grow import max_pool2d  # written in lesson 13
+from course_lib.built import convolution, shrink_and_grow  # what lessons 12 and 13 built
 from course_lib.settings import ROOT, data_name, profile
 
 
@@ -164,8 +163,7 @@ def accuracy(model, images, labels):
 predict = checks.cnn.predict(predict)
 
 # %% tags=["core", "workshop"]
-mlp = two_layers().to(dev)
-mlp_cfg = replace(cfg, lr=0.002, steps=profile(smoke=20, standard=1500))
+mlp, mlp_cfg = two_layers().to(dev), replace(cfg, lr=0.002, steps=profile(smoke=20, standard=1500))
 train_classifier(mlp, mlp_cfg, train_x, train_y, generator)
 print(f"two layers: {accuracy(mlp, test_x, test_y):.2%} of the test digits read")
 
@@ -229,14 +227,14 @@ fig = plots.show_images(
 # border, where pixels fall off the picture, is it not exact.
 
 # %% tags=["deeper"]
-conv, x = Conv2d(1, 8, kernel_size=3, padding=1, bias=False), test.float()[:16]
+conv, x = convolution.Conv2d(1, 8, kernel_size=3, padding=1, bias=False), test.float()[:16]
 gap = (conv(move(x, 3)) - move(conv(x), 3))[..., 4:-1].abs().max().item()  # the border aside
 print(f"move and convolve, or convolve and move: {gap:g} apart")
 assert gap < 1e-5
 
 # %% [markdown] tags=["core"]
-# A convolution moves with the picture (the *deeper* cells above prove it and measure it). That alone does not read moved
-# digits: the feature map moves along, and a dense layer on top of it finds other cells full. What is missing is a last step that **forgets where**: the maximum over all
+# A convolution moves with the picture (the *deeper* cells prove and measure it). That alone does not read moved
+# digits: the feature map moves along, and a dense layer on top finds other cells full. What is missing is a last step that **forgets where**: the maximum over all
 # positions, *global max pooling*. Of each feature it keeps how clearly it was seen anywhere. First, two
 # parts without which deep networks do not train (section 7 tests that, too).
 #
@@ -319,8 +317,7 @@ BatchNorm2d = checks.cnn.batch_norm(BatchNorm2d)
 # $x \ge 0$ that it gets from the ReLU before it, and the gradient, unchanged: doing nothing is the easy case, not something
 # to be learnt.
 #
-# `conv` and `norm` are classes: lesson 12's `Conv2d` and your `BatchNorm2d`, or torch's, which take the same arguments
-# and compute the same faster (section 6 puts that to the test).
+# `conv` and `norm` are classes: lesson 12's `Conv2d` and your `BatchNorm2d`, or torch's (section 6 compares them).
 #
 # <details><summary>Hint 1</summary>A 3x3 convolution keeps the size with <code>padding=1</code>. Which layers stand in front of
 # a batch norm and so need no bias?</details>
@@ -360,17 +357,9 @@ ResidualBlock = checks.cnn.residual_block(ResidualBlock)
 # ## 6 Put it together
 #
 # Twice convolve with stride 2 (which halves the picture), normalise and rectify; one residual block; then the maximum
-# over all positions (lesson 13's pooling, with one window as large as the map) and one linear layer. `head="flatten"`
-# keeps the positions apart instead: the rival of section 7.
+# over all positions (lesson 13) and one linear layer. `head="flatten"` keeps the positions apart: the rival of section 7.
 
 # %% tags=["core", "workshop", "export"]
-class GlobalMaxPool2d(nn.Module):
-    """Keep of each channel its maximum over all positions: (B, C, H, H) -> (B, C, 1, 1)."""
-
-    def forward(self, x):
-        return max_pool2d(x, x.shape[-1])
-
-
 class CNN(nn.Module):
     """Read grey 28x28 pictures: x (B, 1, 28, 28) in [0, 1] -> logits (B, classes).
 
@@ -387,16 +376,17 @@ class CNN(nn.Module):
             conv(width, wide, 3, stride=2, padding=1, bias=False), norm(wide), nn.ReLU()
         )
         self.block = ResidualBlock(wide, norm, conv)
-        self.pool = GlobalMaxPool2d() if head == "pool" else nn.Identity()
+        self.head = head
         self.linear = nn.Linear(wide if head == "pool" else 49 * wide, classes)
         nn.init.zeros_(self.linear.weight)  # no opinion before training: the loss is ln 10
         self.to(memory_format=torch.channels_last)  # faster on most processors
 
     def features(self, x):
         """Return what the last layer sees: (B, 2 width), or (B, 98 width) with head="flatten"."""
-        x = self.stage1(x)  # (B, width, 14, 14)
-        x = self.stage2(x)  # (B, 2 width, 7, 7)
-        return self.pool(self.block(x)).flatten(1)
+        x = self.block(self.stage2(self.stage1(x)))  # (B, 2 width, 7, 7)
+        if self.head == "pool":
+            x = shrink_and_grow.max_pool2d(x, x.shape[-1])  # one window, as large as the map
+        return x.flatten(1)
 
     def forward(self, x):
         return self.linear(self.features(x))
@@ -405,20 +395,18 @@ class CNN(nn.Module):
 # %% tags=["deeper", "nbval-check-output"]
 h = torch.zeros(2, 1, 28, 28)
 for name, part in CNN(width=32).named_children():
-    h = part(h.flatten(1) if name == "linear" else h)
+    h = part(h.amax(dim=(2, 3)) if name == "linear" else h)
     print(f"{name:<7} {tuple(h.shape)!s:<17} {device.count_parameters(part):>6,} parameters")
 print(*(f"{device.count_parameters(net):,}" for net in (CNN(width=32), mlp)), "for the two layers")
 
 # %% [markdown] tags=["deeper"]
 # ### Deeper: are your layers good enough to train with?
 #
-# The checks compared single calls. Now train the same small network ten steps, once with layers that you wrote, the
-# convolution of lesson 12 (its gradients by hand), the batch norm of section 4, and once with torch's, from the same
-# weights on the same batch.
+# The checks compared single calls. Now train a small network ten steps, once with lesson 12's convolution (its
+# gradients by hand) and your batch norm, once with torch's, from the same weights on the same batch.
 #
 # **Predict.** Both compute the same formulas. How far apart are the losses after ten steps in float64, which
-# keeps 16 digits? In float32, which keeps 7? How much slower are yours? And how far does Adam move a bias that batch norm
-# cancels?
+# keeps 16 digits? In float32, which keeps 7? And how far does Adam move a bias that batch norm cancels?
 
 # %% tags=["deeper"]
 def first_losses(dtype, steps=10, **layers):
@@ -438,12 +426,9 @@ def first_losses(dtype, steps=10, **layers):
 
 
 for dtype in (torch.float64, torch.float32):
-    with device.measure() as yours:
-        losses = first_losses(dtype, conv=Conv2d, norm=BatchNorm2d)
-    with device.measure() as torchs:
-        gap = (losses - first_losses(dtype)).abs()
+    ours = first_losses(dtype, conv=convolution.Conv2d, norm=BatchNorm2d)
+    gap = (ours - first_losses(dtype)).abs()
     print(f"{dtype}: losses apart by {gap[0]:.0e} in the first step, by {gap[-1]:.0e} in the tenth")
-    print(f"    {100 * yours.seconds:.0f} ms a step with yours, {100 * torchs.seconds:.0f} with torch's")
     assert gap.max() < (1e-9 if dtype == torch.float64 else 0.5)
 
 idle = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(5408, 10))
@@ -456,8 +441,8 @@ print(f"idle bias: gradient {bias.grad.abs().max():.0e}, step from 0 to {bias.ab
 # %% [markdown] tags=["deeper"]
 # In float64 they agree to the last digits. In float32 two right answers that round differently drift apart, and Adam is
 # the amplifier: it divides every gradient by its own size. The idle bias shows it at its purest: its
-# gradient is nothing but rounding, and it takes a full step all the same. So compare implementations in float64. Your layers
-# would carry the whole course; from here on the network uses torch's, which do the same in less time.
+# gradient is nothing but rounding, and it takes a full step all the same. So compare implementations in float64. From here
+# on the network uses torch's layers, which do the same in less time.
 
 # %% [markdown] tags=["core", "workshop"]
 # ### Train
@@ -470,8 +455,7 @@ print(f"idle bias: gradient {bias.grad.abs().max():.0e}, step from 0 to {bias.ab
 torch.manual_seed(cfg.seed)
 cnn = CNN(cfg.width).to(dev)
 start = F.cross_entropy(predict(cnn, test_x), test_y)
-by_heart = replace(cfg, batch_size=64, steps=60)
-train_classifier(cnn, by_heart, train_x[:64], train_y[:64], generator)
+train_classifier(cnn, replace(cfg, batch_size=64, steps=60), train_x[:64], train_y[:64], generator)
 print(f"loss before {start:.3f}; learnt by heart: {accuracy(cnn, train_x[:64], train_y[:64]):.0%}")
 assert abs(start - math.log(10)) < 0.1
 
@@ -524,11 +508,10 @@ fig = plots.curves(moved, xlabel="shift in pixels", ylabel="% of the test digits
 # %% tags=["core"]
 results = json.loads((ROOT / "data/results/14.json").read_text(encoding="utf-8"))
 figures, sizes = results["data"]["strokes"], results["sizes"]  # accuracies in per cent
-fig = plots.curves(
-    {name: (sizes, row["mean"], row["std"]) for name, row in figures["examples"].items()},
-    xlabel="training images", ylabel="% of the test digits read", log="x",
-    caption=f"Mean and standard deviation over {results['seeds']} seeds.",
-)
+shares = {name: (sizes, row["mean"], row["std"]) for name, row in figures["examples"].items()}
+names = {"xlabel": "training images", "ylabel": "% of the test digits read"}
+names["caption"] = f"Mean and standard deviation over {results['seeds']} seeds."
+fig = plots.curves(shares, log="x", **names)
 
 # %% [markdown] tags=["deeper"]
 # With 10,000 images the pooling head wins; with 100 it is by far the worst, and the other two are equal within their spread.
@@ -543,8 +526,8 @@ arms = {name: (row["mean"][0], row["std"][0]) for name, row in figures["depth"].
 fig = plots.bars(arms, ylabel="% of the test digits read, twelve blocks", reference={"chance": 10})
 
 # %% [markdown] tags=["deeper"]
-# Without both, nothing is learnt: the accuracy is that of chance. With one of them it works with some seeds and not with
-# others, as the long error bars say. With both it works every time.
+# Without both, nothing is learnt: the accuracy is that of chance. With one it works with some seeds only, as
+# the long error bars say; with both, every time.
 #
 # ## 8 Deeper: more digits than you have
 #
@@ -636,8 +619,7 @@ fig = plots.heatmap(confusion, xlabel="read", ylabel="true", ticks=range(10), va
 # centre of mass, as the training digits are. Until you load one, a drawn stand-in on badly lit paper is read.
 
 # %% tags=["deeper", "workshop"]
-def read_stroke(digit, shift, slant, rotation, thickness):
-    pen = {"slant": slant, "rotation": rotation, "thickness": thickness}
+def read_stroke(digit, shift, **pen):
     x = move(strokes.draw({"digit": torch.tensor([digit])} | pen), shift)
     chances = predict(cnn, x.to(dev)).softmax(dim=1)[0].cpu()
     return plots.picture_and_bars(x[0], chances, value_range=(0, 255))
@@ -682,7 +664,7 @@ fig = plots.curves(runs, xlabel="step", ylabel="loss in nats", smooth=10, refere
 assert min(runs["softmax before the loss"][1]) > floor - 1e-3
 
 # %% [markdown] tags=["core"]
-# It flattens above 1.461, which only a softmax that is exactly 0 or 1 would reach, and the accuracy suffers less than the
+# It flattens above 1.461, and the accuracy suffers less than the
 # loss: the network learns all the same, only worse, which is why nobody notices. A loss over ten classes that will not go
 # below 1.46 is the signature.
 
@@ -703,9 +685,8 @@ train_classifier(small, few, train_x[some], train_y[some], generator)
 for x, y in ((train_x[some], train_y[some]), (test_x[by_class], test_y[by_class])):
     honest = accuracy(small, x, y)
     with torch.no_grad():  # and no small.eval()
-        careless = torch.cat([small(part.float() / 255) for part in x.split(100)]).argmax(dim=1)
-    careless = (careless == y).double().mean()
-    print(f"{len(x)} images: {honest:.1%} in eval mode, {careless:.1%} in training mode")
+        right = torch.cat([small(part.float() / 255) for part in x.split(100)]).argmax(dim=1) == y
+    print(f"{len(x)} images: {honest:.1%} in eval mode, {right.double().mean():.1%} in training mode")
 
 # %% [markdown] tags=["deeper"]
 # <details><summary>Answer to A</summary>Only the test digits in eval mode. On its 300 training images the network knows the
