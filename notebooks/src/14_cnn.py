@@ -168,7 +168,7 @@ train_classifier(mlp, mlp_cfg, train_x, train_y, generator)
 print(f"two layers: {accuracy(mlp, test_x, test_y):.2%} of the test digits read")
 
 # %% [markdown] tags=["core", "workshop"]
-# Not bad. Now nudge the test digits to the right, one pixel at a time. You read a digit anywhere on the page.
+# Not bad. Nudge the test digits to the right, one pixel at a time. You read a digit anywhere on the page.
 #
 # **Predict.** How many of the digits does the network still read when they stand 4 pixels, a seventh of the
 # picture, further to the right? Write a number down, then run.
@@ -686,7 +686,7 @@ for x, y in ((train_x[some], train_y[some]), (test_x[by_class], test_y[by_class]
     honest = accuracy(small, x, y)
     with torch.no_grad():  # and no small.eval()
         right = torch.cat([small(part.float() / 255) for part in x.split(100)]).argmax(dim=1) == y
-    print(f"{len(x)} images: {honest:.1%} in eval mode, {right.double().mean():.1%} in training mode")
+    print(f"{len(x)}: {honest:.1%} in eval mode, {right.double().mean():.1%} in training mode")
 
 # %% [markdown] tags=["deeper"]
 # <details><summary>Answer to A</summary>Only the test digits in eval mode. On its 300 training images the network knows the
