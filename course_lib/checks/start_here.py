@@ -119,17 +119,17 @@ def to_bytes(function):
         out.tolist() == [[0, 64, 255, 255]],
         f"0, 0.25, 0.9988 and 1 should become 0, 64, 255 and 255; yours are {out[0].tolist()}.",
     )
-    near = function(torch.tensor([0.01, 0.6995])).tolist()
-    require(
-        near == [3, 178],
-        f"0.01 is 2.55 as a byte and 0.6995 is 178.37, so the nearest are 3 and 178; yours are "
-        f"{near}. Times 255, not 256, since white is 255; then round.",
-    )
     dark = function(torch.tensor([0.0, 0.4]))
     require(
         dark.tolist() == [0, 102],
         f"a dark picture of 0 and 0.4 should become 0 and 102; yours is {dark.tolist()}. The range "
         "is from low to high, not from the picture's own smallest to its own largest value (E4).",
+    )
+    near = function(torch.tensor([0.01, 0.6995])).tolist()
+    require(
+        near == [3, 178],
+        f"0.01 is 2.55 as a byte and 0.6995 is 178.37, so the nearest are 3 and 178; yours are "
+        f"{near}. Times 255, not 256, since white is 255; then round.",
     )
     outside = function(torch.tensor([-0.2, 1.2]))
     require(

@@ -1,7 +1,7 @@
 """What a lesson brings to the leaderboard, and what it tabulates but is too slow to run inside it.
 
 `python3 -m course_lib bench --experiment NN` runs an experiment and writes data/results/NN.json.
-There is a module for each lesson: SEEDS, SIZES and PARTS, functions of a data set's name; and
+There is a module for each lesson: PARTS, functions of a data set's name, with SEEDS and SIZES; and
 ENTRIES, functions of (data, CPU seconds, seed) that return a row and the arrays for --save.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from course_lib import exporting, lessons, settings
-from course_lib.experiments import cnn
+from course_lib.experiments import cnn, gan
 
-MODULES = {"14": cnn}
-EXPERIMENTS = {number: module.PARTS for number, module in MODULES.items()}
+MODULES = {"14": cnn, "20": gan}
+EXPERIMENTS = {number: module.PARTS for number, module in MODULES.items() if module.PARTS}
 ENTRIES = {name: entry for module in MODULES.values() for name, entry in module.ENTRIES.items()}
 
 

@@ -41,7 +41,7 @@ MUTANTS = [
     Mutant("mean", "to_grey", "(weights[:, None, None] * x).sum(", "x.mean(", "plain mean"),
     Mutant("BGR", "to_grey", "weights[:, None, None] * x", "weights.flip(0)[:, None, None] * x", "BGR"),
     Mutant("no axis", "to_grey", ", keepdim=True", "", "keepdim=True"),
-    Mutant("rows", "to_grey", "weights[:, None, None]", "weights[:, None]", "two more axes"),
+    Mutant("rows", "to_grey", "weights[:, None, None]", "weights[:, None]", "adds an axis"),
     Mutant("no weights", "to_grey", "weights[:, None, None] * x", "x", "sum to 1"),
     Mutant("averaged", "to_grey", "sum(", "mean(", "Add them up"),
     Mutant("nothing", "to_grey", "return ", "", "Is there a return?"),

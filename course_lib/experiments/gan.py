@@ -1,0 +1,67 @@
+"""Lesson 20's GAN in the leaderboard: trained within a budget, its samples scored by a judge."""
+
+import time
+from dataclasses import replace
+
+import torch
+
+from course_lib import datasets, device, judges, metrics, training
+from course_lib.built import gan
+
+SAMPLES = 10_000
+NO_LIMIT = 10**9  # steps: the budget ends the training
+
+
+def gan_entry(data: str, budget: float, seed: int):
+    """Train lesson 20's GAN and measure 10,000 samples of its averaged generator."""
+    generator, disc, cpu_s, images_per_s = _train(data, budget, seed)
+    with torch.no_grad():
+        noise = generator.noise(SAMPLES, device.generator(seed + 1))
+        samples = gan.to_pixels(torch.cat([generator(z) for z in noise.split(1000)]))
+    judge = judges.judge(data)
+    row = {
+        "name": "gan",
+        "data": data,
+        "budget": budget,
+        "seed": seed,
+        "cpu_s": round(cpu_s, 2),
+        "params": device.count_parameters(generator) + device.count_parameters(disc),
+        "images_per_s": round(images_per_s, 1),
+        "metrics": score(samples, data, judge),
+        "protocol": f"trained on all {data} training images; {SAMPLES:,} unpicked samples of the "
+        f"averaged generator against the 10,000 test images, by the {judge.name}",
+    }
+    return row, {"samples": samples.numpy()}
+
+
+def score(samples: torch.Tensor, data: str, judge: judges.Judge) -> dict[str, float]:
+    """Return what a judge says of samples, uint8 (N, 1, 28, 28), of a digits set.
+
+    frechet: distance to the test images; classes: how many of the 10 hold at least 1 % of the
+    samples; smallest: the share of the rarest class.
+    """
+    real = judge.features(datasets.load(data, "test").images)
+    counts = torch.bincount(judge.classify(samples).argmax(dim=1), minlength=10)
+    return {
+        "frechet": metrics.frechet_distance(judge.features(samples), real),
+        "classes": float((100 * counts >= len(samples)).sum()),
+        "smallest": (counts.min() / len(samples)).item(),
+    }
+
+
+def _train(data: str, budget: float, seed: int):
+    """Return the averaged generator, the discriminator, CPU seconds and images a second."""
+    cfg = replace(gan.Config(), steps=NO_LIMIT)
+    torch.manual_seed(seed)
+    rng, gen, disc = device.generator(seed), gan.Generator(), gan.Discriminator()
+    averaged = gan.Generator()
+    averaged.load_state_dict(gen.state_dict())
+    batches = gan.picture_batches(datasets.load(data, "train").images, cfg.batch_size, rng)
+    stop, start = training.Budget(budget), time.process_time()
+    history = gan.train_gan(cfg, gen, disc, batches, rng, averaged=averaged, should_stop=stop)
+    cpu_s = time.process_time() - start
+    return averaged, disc, cpu_s, len(history["loss_gen"][0]) * cfg.batch_size / cpu_s
+
+
+PARTS = {}
+ENTRIES = {"gan": gan_entry}
