@@ -5,6 +5,7 @@ import torch
 
 from course_lib import damages, datasets, device, judges, metrics, settings
 from course_lib.built import features as lesson
+from course_lib.experiments import judges as making
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,15 @@ def test_the_share_told_rightly_counts_each_kind_for_itself():
         0,
         0,
     ]
+
+
+def test_the_loop_of_the_photo_judge_learns_to_tell_damages():
+    torch.manual_seed(0)
+    model, patches = lesson.PhotoNet(), damages.training_patches()[:100, :, :32, :32]
+    told = [damages.told_rightly(model, patches / 255, device.generator(1)).mean()]
+    making.learn_damages(model, patches, device.generator(0), steps=40)
+    told += [damages.told_rightly(model, patches / 255, device.generator(1)).mean()]
+    assert told[0] < 0.2 and told[1] > 0.25
 
 
 def test_nothing_of_a_test_photograph_is_trained_on():

@@ -3,14 +3,13 @@
 """Lesson 15, "Look inside: features and judges": what it builds, for later lessons to import."""
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import damages, datasets, device, settings, training
-from course_lib.built import cnn
+from course_lib import damages, datasets, device, settings
 from course_lib.settings import profile
 
 
@@ -20,9 +19,6 @@ class Config:
 
     images: int = profile(smoke=1000, standard=5000)  # in each of two sets that are compared
     repeats: int = profile(smoke=2, standard=20)  # random splits for each point of a curve
-    steps: int = profile(smoke=3, standard=300, full=2000)  # of the photo judge (section 9)
-    batch_size: int = 12  # photographs per step, each in all its damages
-    lr: float = 0.003  # the highest of the cycle
     seed: int = 0
 
 
@@ -34,7 +30,7 @@ def as_floats(x):
 def features_of(model, images, batch_size=500):
     """Return model.features of images (N, C, H, W): float64 (N, D) on the CPU, in eval mode.
 
-    Bytes, or floats in [0, 1]; CourseError for floats outside. The model keeps its mode.
+    Bytes, or floats in [0, 1]; CourseError for floats outside and nan. The model keeps its mode.
     """
     was_training = model.training
     if images.is_floating_point() and not (images.min() >= 0 and images.max() <= 1):
@@ -49,8 +45,8 @@ def features_of(model, images, batch_size=500):
 def occlusion(ask, image, size=7, stride=2, fill=0.0):
     """Return how far ask(image) falls when the square around each place is covered: (H', W').
 
-    ask: (B, C, H, W) -> (B,); image: (C, H, W); places: every stride-th row and column; size: odd,
-    cut off at the border. Zeiler and Fergus (2014), section 4.2.
+    ask: (B, C, H, W) -> (B,); image: (C, H, W); places: every stride-th row and column, so
+    H' = ceil(H / stride), W' likewise; size: odd, cut off at the border. Zeiler and Fergus (2014).
     """
     C, H, W = image.shape
     places, half = list(product(range(0, H, stride), range(0, W, stride))), size // 2
@@ -58,7 +54,7 @@ def occlusion(ask, image, size=7, stride=2, fill=0.0):
     for x, (i, j) in zip(covered, places, strict=True):
         x[:, max(0, i - half) : i + half + 1, max(0, j - half) : j + half + 1] = fill
     drop = ask(image[None]) - ask(covered)
-    return drop.view(-(-H // stride), -1)
+    return drop.view(len(range(0, H, stride)), -1)
 
 
 def covariance(x):
@@ -85,7 +81,7 @@ def square_root(S):
 def frechet_distance(a, b):
     """Return the squared Fréchet distance of the Gaussians fitted to features a (N, D), b (M, D).
 
-    float64. Dowson and Landau (1982); Heusel et al. (2017), equation 6.
+    float64 in, a float out. Dowson and Landau (1982); Heusel et al. (2017), equation 6.
     """
     gap = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
     S, T = covariance(a), covariance(b)
@@ -120,8 +116,9 @@ class RandomFilters(nn.Module):
     def features(self, x):
         """Return (B, 2 filters scales): of each, the mean of |y| and the deviation of y."""
         seen = [F.conv2d(F.avg_pool2d(x, scale), self.kernels) for scale in self.scales]
-        spread = [y.std(dim=(2, 3)) for y in seen]
-        return torch.cat([y.abs().mean(dim=(2, 3)) for y in seen] + spread, dim=1)
+        return torch.cat(
+            [y.abs().mean(dim=(2, 3)) for y in seen] + [y.std(dim=(2, 3)) for y in seen], dim=1
+        )
 
 
 class PhotoNet(nn.Module):
@@ -129,8 +126,8 @@ class PhotoNet(nn.Module):
 
     def __init__(self, widths=(24, 48, 48, 48)):
         super().__init__()
-        sizes, layers = (3, *widths), []
-        for channels, wide in zip(sizes, widths, strict=False):
+        layers = []
+        for channels, wide in pairwise((3, *widths)):
             conv = nn.Conv2d(channels, wide, 3, stride=2, padding=1, bias=False)
             layers += [conv, nn.BatchNorm2d(wide), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
@@ -144,27 +141,8 @@ class PhotoNet(nn.Module):
         return self.linear(self.features(x))
 
 
-def train_photo_judge(model, cfg, patches, generator, should_stop=training.never_stop):
-    """Train a PhotoNet on patches uint8 (N, 3, H, W); return the history of the loss."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=cfg.lr)
-    batches = datasets.batches(patches, batch_size=cfg.batch_size, generator=generator)
-    model.train()
-    with training.progress(cfg.steps, should_stop, label="photo judge") as run:
-        for _, (x,) in zip(run, batches, strict=False):
-            optimiser.param_groups[0]["lr"] = cfg.lr * cnn.one_cycle(run.fraction)
-            x, kinds = damages.all_damages(
-                torch.rot90(datasets.to_float(x), run.step % 4, (2, 3)), generator
-            )
-            loss = F.cross_entropy(model(x), kinds)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            run.log(loss=loss)
-    return run.history
-
-
 def extrapolate(sizes, distances):
-    """Return d at n = infinity of the line d = d_inf + c / n, fitted by least squares.
+    """Return d at n = infinity, a float, of the line d = d_inf + c / n, fitted by least squares.
 
     sizes: K >= 2 numbers n; distances: K numbers. After Chong and Forsyth (2020).
     """

@@ -31,11 +31,12 @@ def covariance(function):
         (torch.diag(right.diag()), "these are the variances alone: the features' products too."),
     ):
         require(differs(found, wrong) > TOLERANCE, message)
-    off = x - x.mean(dim=1, keepdim=True)
-    require(
-        differs(found, off.T @ off / 49) > TOLERANCE,
-        "the mean runs over the wrong axis: each feature has a mean over the points, dim=0.",
-    )
+    for mean in (x.mean(dim=1, keepdim=True), x.mean()):
+        off = x - mean
+        require(
+            differs(found, off.T @ off / 49) > TOLERANCE,
+            "the mean runs over the wrong axis: it is per feature, over the points: dim=0.",
+        )
     require(differs(found, right) < TOLERANCE, "this is not what torch.cov(x.T) gives.")
     return "torch.cov's, for 50 points in 6 dimensions"
 
@@ -101,15 +102,16 @@ def square_root(function):
         "there is nan in it: a root of each entry is no root of a matrix, and entries may be "
         "negative; take the roots of the eigenvalues.",
     )
+    for product, name in ((R @ R.T, "R R.T"), (R.T @ R, "R.T R")):
+        require(
+            differs(R @ R, S) < 1e-8 or differs(product, S) > 1e-8,
+            f"{name} is S, but R is not symmetric: begin with vectors, times sqrt(eigenvalues) for "
+            "each column, and multiply by vectors.T.",
+        )
     require(
         differs(R @ R, S) < 1e-8,
         "R R is not S. The root is vectors, times sqrt(eigenvalues) for each column, times "
-        "vectors.T"
-        + (
-            ". (R.T R is: this is a triangular root; wanted is the symmetric one.)"
-            if min(differs(R.T @ R, S), differs(R @ R.T, S)) < 1e-8
-            else "."
-        ),
+        "vectors.T.",
     )
     require(differs(R, R.T) < 1e-8, "R is not symmetric.")
     for seed in range(5):
@@ -120,7 +122,11 @@ def square_root(function):
             not torch.isnan(R).any(),
             "nan for a matrix of low rank: rounding makes eigenvalues like -1e-17; clamp(min=0).",
         )
-        require(differs(R @ R, poor) < 1e-6, "wrong for a matrix of low rank.")
+        require(
+            differs(R @ R, poor) < 1e-9,
+            f"wrong by {differs(R @ R, poor):.0e} for a matrix of low rank: an eigenvalue 0 has "
+            "the root 0, so clamp(min=0), no more.",
+        )
     return "R R = S, symmetric, and no nan where eigenvalues are zero"
 
 
@@ -202,14 +208,13 @@ def frechet_distance(function):
     gap, s, t, root = _by_scipy(a, b)
     right, found = gap + s + t - 2 * root, function(a, b)
     require(
-        isinstance(found, float) or (isinstance(found, torch.Tensor) and found.ndim == 0),
-        f"the distance should be one number, not {type(found).__name__}.",
-    )
-    require(
         not (isinstance(found, torch.Tensor) and found.is_complex()),
         "the distance is complex: all roots should be of symmetric matrices.",
     )
-    found = float(found)
+    require(
+        isinstance(found, float),
+        f"this is a {type(found).__name__}; return a plain float: .item().",
+    )
     require(not math.isnan(found), "nan: a root of negative entries? Eigenvalues, clamped at 0.")
     for wrong, message in _slips(a, b):
         require(abs(found - wrong) > 1e-6, message)

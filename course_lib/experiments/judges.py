@@ -5,9 +5,10 @@ import sys
 from dataclasses import replace
 
 import torch
+from torch.nn import functional as F
 
 from course_lib import damages, datasets, device, judges, settings, training
-from course_lib.built import cnn, features
+from course_lib.built import cnn
 
 SEED = 0
 TRAINABLE = (*settings.DATA_SETS, "photos")
@@ -33,11 +34,27 @@ def _train_on_digits(data: str, model, generator, steps: int = 3000) -> dict:
 
 
 def _train_on_photos(_data: str, model, generator, steps: int = 2000) -> dict:
-    cfg = replace(features.Config(), steps=steps)
-    features.train_photo_judge(model, cfg, damages.training_patches(), generator)
+    learn_damages(model, damages.training_patches(), generator, steps)
     test = datasets.load("photos", "test").float()
     accuracy = damages.told_rightly(model, test, device.generator(SEED + 1)).mean().item()
     return {"lesson": 15, "steps": steps, "accuracy": round(accuracy, 5)}
+
+
+def learn_damages(model, patches, generator, steps: int, batch_size: int = 12, lr: float = 0.003):
+    """Train on patches uint8 (N, 3, H, H); in each step each patch comes in all its damages."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=lr)
+    batches = datasets.batches(patches, batch_size=batch_size, generator=generator)
+    model.train()
+    with training.progress(steps, label="photo judge") as run:
+        for step, (x,) in zip(run, batches, strict=False):
+            optimiser.param_groups[0]["lr"] = lr * cnn.one_cycle(run.fraction)
+            turned = torch.rot90(datasets.to_float(x), step % 4, (2, 3))
+            x, kinds = damages.all_damages(turned, generator)
+            loss = F.cross_entropy(model(x), kinds)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            run.log(loss=loss)
 
 
 def main(argv: list[str]) -> int:
