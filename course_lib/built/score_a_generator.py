@@ -60,7 +60,7 @@ def pixel_counts(images, levels=256):
     """Return how often each position has each value: (D, levels), float64."""
     flat, dims = images.flatten(1), images[0].numel()
     counts, cells = torch.zeros(dims * levels).double(), levels * torch.arange(dims)
-    for part in flat.split(5000):
+    for part in flat.split(1000):
         counts += torch.bincount((cells + part).flatten(), minlength=dims * levels)
     return counts.view(dims, levels)
 
@@ -116,7 +116,7 @@ class NeighbourTable:
     def fit(self, images):
         """Count, smooth, and return the model itself."""
         counts, self.shape = torch.zeros(256 * self.levels).double(), images.shape[1:]
-        for part in images.split(5000):
+        for part in images.split(1000):
             pairs = self.context(part) * self.levels + part.long()
             counts += torch.bincount(pairs.flatten(), minlength=len(counts))
         counts = counts.view(256, self.levels) + self.alpha
