@@ -3,8 +3,6 @@
 import torch
 from torch.nn import functional as F
 
-from course_lib import datasets
-
 KINDS = ("none", "noise", "blur", "blocks", "faded", "dust", "scratches", "tinted")
 FAINTEST = 0.2  # strength, in all_damages
 
@@ -44,12 +42,6 @@ def all_damages(x: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tens
         strength = torch.rand(len(x), 1, 1, 1, generator=generator)
         made.append(damage(x, kind, generator, FAINTEST + (1 - FAINTEST) * strength))
     return torch.cat(made), torch.arange(len(KINDS)).repeat_interleave(len(x))
-
-
-def training_patches() -> torch.Tensor:
-    """Return the patches of the training photographs, in colour and all in grey: (N, 3, 64, 64)."""
-    kinds = [datasets.load("photos", "train", grey=grey).images for grey in (False, True)]
-    return torch.cat([images.expand(-1, 3, -1, -1) for images in kinds])
 
 
 def told_rightly(model: torch.nn.Module, patches: torch.Tensor, generator) -> torch.Tensor:

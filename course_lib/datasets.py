@@ -11,7 +11,7 @@ from course_lib import downloads, photos, settings
 from course_lib.photos import photograph  # noqa: F401  (part of this module's face)
 from course_lib.settings import CourseError
 
-NAMES = ("strokes", "mnist", "fashion-mnist", "cifar10", "photos", "folder")
+NAMES = ("strokes", "cats", "mnist", "fashion-mnist", "cifar10", "photos", "folder")
 SPLITS = ("train", "test")
 
 
@@ -112,7 +112,7 @@ def load(
 ) -> Dataset:
     """Return the "train" or "test" split of a data set of NAMES, in memory.
 
-    size: that many images, chosen by `seed` (of strokes the first, drawn from `seed`); None: all.
+    size: that many images, chosen by `seed` (of drawn sets the first, made from `seed`); None: all.
     photos: squares of `patch` pixels on a grid, half overlapping in "train"; colour scenes only,
     or all of them if grey. folder: every picture under `folder` cropped and resized to `patch`.
     Raises CourseError for an unknown name or split, missing or damaged files, too large a size.
@@ -123,6 +123,8 @@ def load(
         raise CourseError(f"patch={patch} is too small; use at least 8 pixels.")
     if name == "strokes":
         return _strokes(split, size, seed)
+    if name == "cats":
+        return _cats(split, size, seed)
     if name == "photos":
         return _sample(_photos(split, patch, grey), size, seed)
     if name == "folder":
@@ -151,6 +153,14 @@ def _strokes(split: str, size: int | None, seed: int) -> Dataset:
     drawn, labels, factors = strokes.load(split, size, seed)
     facts = tuple("0123456789"), dict(sorted(factors.items())), "drawn by the course", "CC0 1.0"
     return Dataset("strokes", split, drawn, labels, *facts)
+
+
+def _cats(split: str, size: int | None, seed: int) -> Dataset:
+    from course_lib import cats
+
+    drawn, labels, factors = cats.load(split, size, seed)
+    facts = cats.CHOICES["pattern"], dict(sorted(factors.items()))
+    return Dataset("cats", split, drawn, labels, *facts, "drawn by the course", "CC BY 4.0")
 
 
 def _real(name: str, split: str) -> Dataset:
@@ -191,6 +201,8 @@ def status() -> list[Row]:
 def _row(name: str) -> Row:
     if name == "strokes":
         return Row(name, 55, "CC0 1.0", "ready", "drawn by the course when first used")
+    if name == "cats":
+        return Row(name, 271, "CC BY 4.0", "ready", "drawn by the course when first used")
     if name == "photos":
         return Row(name, 4.2, "see data/README.md", "ready", "inside scikit-image")
     if name == "folder":
@@ -205,7 +217,7 @@ def _row(name: str) -> Row:
 def fetch(name: str) -> list[Path]:
     """Bring a data set's files, verified, into settings.data_dir() and return their paths.
 
-    Nothing to do for strokes, photos and folder. Raises CourseError if a file cannot be had.
+    Nothing to do for strokes, cats, photos and folder. Raises CourseError if a file cannot be had.
     """
     _one_of(NAMES, name, "data set")
     return downloads.fetch(name) if name in downloads.catalogue() else []

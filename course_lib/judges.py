@@ -11,8 +11,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from course_lib import datasets, settings, trained, training
+from course_lib import cats, datasets, settings, trained, training
 from course_lib.built import cnn, features
+from course_lib.catnet import CatNet
+
+DIGITS = ("cnn", cnn.CNN, (1, 28, 28))  # name of the weights, network, what it reads
+NETWORKS = {
+    "photos": ("photonet", features.PhotoNet, (3, None, None)),
+    "cats": ("catnet", CatNet, (3, cats.SIDE, cats.SIDE)),
+}
 
 
 class Judge:
@@ -61,7 +68,7 @@ class Judge:
 
 @cache
 def judge(data: str) -> Judge:
-    """Return the judge of a digits set, of "photos", or the control "random" for photographs.
+    """Return the judge of a digits set, of "cats", "photos", or "random", the latter's control.
 
     Raises CourseError where there is none yet.
     """
@@ -80,11 +87,10 @@ def judge(data: str) -> Judge:
 
 def untrained(data: str) -> tuple[nn.Module, tuple]:
     """Return the network of a judge before training, and the shape of what it reads."""
-    if data == "photos":
-        return features.PhotoNet(), (3, None, None)
-    return cnn.CNN(cnn.Config().width), (1, 28, 28)
+    _, network, shape = NETWORKS.get(data, DIGITS)
+    return network(), shape
 
 
 def weights_path(data: str) -> Path:
     """Return where the weights of a judge lie."""
-    return trained.shipped_path("photonet" if data == "photos" else "cnn", data)
+    return trained.shipped_path(NETWORKS.get(data, DIGITS)[0], data)

@@ -6,16 +6,13 @@ its own factors alone, the same on every machine up to rounding, wherever it sta
 """
 
 import math
-from contextlib import suppress
 from functools import cache
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors import torch as safetensors
 from torch.nn.utils.rnn import pad_sequence
 
-from course_lib import settings
+from course_lib import drawn, settings
 from course_lib.letterforms import FORMS, trace
 
 VERSION = 4
@@ -232,21 +229,14 @@ def sample_factors(n: int, generator: torch.Generator) -> dict[str, torch.Tensor
     return factors
 
 
-def _generator(split: str, seed: int, block: int) -> torch.Generator:
-    key = np.random.SeedSequence([seed, list(SIZES).index(split), block])
-    return torch.Generator().manual_seed(int(key.generate_state(1)[0]))
-
-
 def _cached(split: str, blocks: int, seed: int) -> dict[str, torch.Tensor]:
     path = settings.cache_dir() / "strokes" / f"v{VERSION}-{split}-{seed}-{blocks}.safetensors"
-    with suppress(OSError, SafetensorError):
-        return safetensors.load(path.read_bytes())
-    parts = [sample_factors(BLOCK, _generator(split, seed, block)) for block in range(blocks)]
-    tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    tensors["images"] = draw(tensors)
-    with suppress(settings.CourseError, SafetensorError), settings.atomic(path) as temporary:
-        safetensors.save_file(tensors, temporary)
-    return tensors
+
+    def make():
+        factors = drawn.sample(sample_factors, split, blocks * BLOCK, seed)
+        return factors | {"images": draw(factors)}
+
+    return drawn.kept(path, make)
 
 
 def load(

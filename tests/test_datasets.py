@@ -156,7 +156,7 @@ def test_a_data_set_introduces_itself():
 @pytest.mark.parametrize(
     "arguments, told",
     [
-        (("emnist", "train"), "There is no data set 'emnist'; there are strokes, mnist"),
+        (("emnist", "train"), "There is no data set 'emnist'; there are strokes, cats"),
         (("photos", "valid"), "There is no split 'valid'; there are train, test"),
         (("photos", "test", dict(size=10**6)), "size=1000000 is not between 1"),
         (("photos", "test", dict(size=0)), "size=0 is not between 1"),

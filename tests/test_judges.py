@@ -117,7 +117,7 @@ def test_the_share_told_rightly_counts_each_kind_for_itself():
 
 def test_the_loop_of_the_photo_judge_learns_to_tell_damages():
     torch.manual_seed(0)
-    model, patches = lesson.PhotoNet(), damages.training_patches()[:100, :, :32, :32]
+    model, patches = lesson.PhotoNet(), making.training_patches()[:100, :, :32, :32]
     told = [damages.told_rightly(model, patches / 255, device.generator(1)).mean()]
     making.learn_damages(model, patches, device.generator(0), steps=40)
     told += [damages.told_rightly(model, patches / 255, device.generator(1)).mean()]
@@ -125,7 +125,7 @@ def test_the_loop_of_the_photo_judge_learns_to_tell_damages():
 
 
 def test_nothing_of_a_test_photograph_is_trained_on():
-    patches = damages.training_patches()
+    patches = making.training_patches()
     assert patches.shape[1:] == (3, 64, 64) and patches.dtype == torch.uint8
     sizes = [len(datasets.load("photos", "train", grey=grey)) for grey in (False, True)]
     assert len(patches) == sum(sizes)

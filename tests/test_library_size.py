@@ -8,7 +8,14 @@ from course_lib.settings import ROOT
 
 LIBRARY = ROOT / "course_lib"
 MODULES = sorted(LIBRARY.glob("*.py"))
-PART_2 = {"rings", "cats", "catparts", "papercut", "drawn"}  # data that lessons 20 to 24 draw
+PART_2 = {
+    "rings",
+    "cats",
+    "catparts",
+    "catnet",
+    "drawn",
+    "papercut",
+}  # data that lessons 20 to 24 draw
 OF_LESSONS = sorted([*LIBRARY.glob("checks/*.py"), *LIBRARY.glob("experiments/*.py")])
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 

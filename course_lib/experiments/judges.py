@@ -34,10 +34,16 @@ def _train_on_digits(data: str, model, generator, steps: int = 3000) -> dict:
 
 
 def _train_on_photos(_data: str, model, generator, steps: int = 2000) -> dict:
-    learn_damages(model, damages.training_patches(), generator, steps)
+    learn_damages(model, training_patches(), generator, steps)
     test = datasets.load("photos", "test").float()
     accuracy = damages.told_rightly(model, test, device.generator(SEED + 1)).mean().item()
     return {"lesson": 15, "steps": steps, "accuracy": round(accuracy, 5)}
+
+
+def training_patches() -> torch.Tensor:
+    """Return the patches of the training photographs, in colour and all in grey: (N, 3, 64, 64)."""
+    kinds = [datasets.load("photos", "train", grey=grey).images for grey in (False, True)]
+    return torch.cat([images.expand(-1, 3, -1, -1) for images in kinds])
 
 
 def learn_damages(model, patches, generator, steps: int, batch_size: int = 12, lr: float = 0.003):
