@@ -1,11 +1,15 @@
 """A toy course: one lesson without torch, its checks and the part of the library it needs."""
 
 import shutil
+import signal
 
 import pytest
 
 from course_lib import lessons
 from course_lib.settings import ROOT
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts its background jobs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LIBRARY = ("__init__", "settings", "editions", "exporting", "execution", "lessons")
 
