@@ -2,6 +2,7 @@
 
 import json
 import re
+from statistics import mean, stdev
 
 import nbformat
 import pytest
@@ -11,8 +12,11 @@ from course_lib.settings import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (\d\d) \| \[([^\]]+)\]\(([^)]+)\) \| (\d+) min, (\d+) MB \|", re.MULTILINE)
-BENCH = re.compile(
-    r"^\| `([\w-]+)` \| ([\w-]+) \| (\d+) s \| ([\d.]+) ± ([\d.]+) % \|", re.MULTILINE
+BENCH = r"^\| `([\w-]+)` \| ([\w-]+) \| (\d+) s \| "
+READERS = re.compile(BENCH + r"([\d.]+) ± ([\d.]+) % \|", re.MULTILINE)
+GENERATORS = re.compile(
+    BENCH + r"([\d.]+) ± ([\d.]+) \| in (\d+) of (\d+) runs, the smallest with ([\d.]+) % \|",
+    re.MULTILINE,
 )
 
 
@@ -42,21 +46,43 @@ def test_the_pictures_shown_are_those_of_the_executed_notebooks():
         assert path.read_bytes() == exporting.pictures(lessons.stored(source))[name], name
 
 
-def test_measured_figures_are_those_of_the_committed_runs():
+def measured() -> list[dict]:
     text = (ROOT / "data" / "results" / "bench.jsonl").read_text(encoding="utf-8")
-    runs = [json.loads(line) for line in text.splitlines()]
-    rows = BENCH.findall(README)
-    assert {(name, data) for name, data, *_ in rows} == {(r["name"], r["data"]) for r in runs}
-    for name, data, budget, mean, spread in rows:
-        scores = [
-            100 * run["metrics"]["accuracy"]
-            for run in runs
-            if (run["name"], run["data"], run["budget"]) == (name, data, float(budget))
-        ]
-        assert len(scores) >= 5
-        average = sum(scores) / len(scores)
-        deviation = (sum((s - average) ** 2 for s in scores) / (len(scores) - 1)) ** 0.5
-        assert f"{average:.2f}" == mean and f"{deviation:.2f}" == spread
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def told(scores: list[float], digits: int) -> tuple[str, str]:
+    assert len(scores) >= 5
+    return f"{mean(scores):.{digits}f}", f"{stdev(scores):.{digits}f}"
+
+
+def scores_of(name: str, data: str, budget: str, key: str) -> list[float]:
+    wanted = (name, data, float(budget))
+    return [
+        run["metrics"][key]
+        for run in measured()
+        if (run["name"], run["data"], run["budget"]) == wanted
+    ]
+
+
+def test_every_measured_entry_is_told():
+    rows = {row[:3] for row in READERS.findall(README) + GENERATORS.findall(README)}
+    assert rows == {(run["name"], run["data"], f"{run['budget']:g}") for run in measured()}
+
+
+@pytest.mark.parametrize("row", READERS.findall(README), ids="-".join)
+def test_the_readers_figures_are_those_of_the_committed_runs(row):
+    shares = [100 * share for share in scores_of(*row[:3], "accuracy")]
+    assert row[3:] == told(shares, 2)
+
+
+@pytest.mark.parametrize("row", GENERATORS.findall(README), ids="-".join)
+def test_the_generators_figures_are_those_of_the_committed_runs(row):
+    *entry, distance, spread, whole, runs, smallest = row
+    assert (distance, spread) == told(scores_of(*entry, "frechet"), 1)
+    classes = scores_of(*entry, "classes")
+    assert (int(whole), int(runs)) == (classes.count(10), len(classes))
+    assert smallest == f"{100 * min(scores_of(*entry, 'smallest')):.1f}"
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", README))))
