@@ -52,10 +52,7 @@ def pushed_density(g, z):
 
 
 def disc_loss(logits_real, logits_fake):
-    """Return -V in nats, from logits (B,), or (R, B): the mean over B, summed over R.
-
-    2 ln 2 where nothing can be told apart. Goodfellow et al. (2014), equation 1.
-    """
+    """Return -V in nats, of logits (B,) or (R, B): mean over B, sum over R (paper: eq. 1)."""
     real, fake = F.softplus(-logits_real), F.softplus(logits_fake)
     return (real.mean(dim=-1) + fake.mean(dim=-1)).sum()
 
@@ -77,22 +74,22 @@ def train_discriminator(disc, pairs, steps):
 
 
 def gen_loss(logits_fake):
-    """Return -ln D(g(z)), non-saturating, of logits (B,) or (R, B): mean over B, sum over R."""
+    """Return -ln D(G(z)), non-saturating, of logits (B,) or (R, B): mean over B, sum over R."""
     return F.softplus(-logits_fake).mean(dim=-1).sum()
 
 
 def minimax_gen_loss(logits_fake):
-    """Return ln(1 - D(g(z))), minimax, of logits (B,) or (R, B): mean over B, sum over R."""
+    """Return ln(1 - D(G(z))), minimax, of logits (B,) or (R, B): mean over B, sum over R."""
     return -F.softplus(logits_fake).mean(dim=-1).sum()
 
 
 @torch.no_grad()
 def follow(averaged, gen, decay):
     """Move the weights of `averaged` by the share 1 - decay towards gen's; copy the buffers."""
-    for a, g in zip(averaged.parameters(), gen.parameters(), strict=True):
-        a.lerp_(g, 1 - decay)
-    for a, g in zip(averaged.buffers(), gen.buffers(), strict=True):
-        a.copy_(g)
+    for a, w in zip(averaged.parameters(), gen.parameters(), strict=True):
+        a.lerp_(w, 1 - decay)
+    for a, w in zip(averaged.buffers(), gen.buffers(), strict=True):
+        a.copy_(w)
 
 
 def or_stop(nets, good, **signs):
@@ -101,26 +98,21 @@ def or_stop(nets, good, **signs):
         for net, state in zip(nets, good or [], strict=False):
             net.load_state_dict(state)
         raise CourseError(
-            f"No finite number any more: {', '.join(wrong)}. The networks are back at their "
-            "last good state; lower the learning rates, and look for nan in the data."
+            f"No finite number any more: {', '.join(wrong)}. The networks are back "
+            "at their last good state; lower the rates, look for nan in data."
         )
     return [copy.deepcopy(net.state_dict()) for net in nets]
 
 
-def vital_signs(gen, disc, x, z, loss):
-    """Return D's mean answers, gradient norms and gen(z)'s diversity relative to x; loss: gen's."""
+def vital_signs(gen, disc, x, z):
+    """Return D's mean answers to x and gen(z), and gen(z)'s diversity relative to x."""
     fake = gen(z)
     if fake.shape != x.shape:
         raise CourseError(f"The generator makes {[*fake.shape]}, the data are {[*x.shape]}.")
     real, forged = disc(x), disc(fake)
-    wide, real_wide = (part.std(dim=real.ndim - 1).norm() for part in (fake, x))  # over the batch
-    found = {"D(x)": real.sigmoid().mean(), "D(G(z))": forged.sigmoid().mean()}
-    for name, net, value in (("D", disc, disc_loss(real, forged)), ("G", gen, loss(forged))):
-        grads = torch.autograd.grad(value, list(net.parameters()), retain_graph=True)
-        found[f"gradient of {name}"] = sum(g.square().sum() for g in grads).sqrt()
-    return {name: value.item() for name, value in found.items()} | {
-        "diversity": (wide / real_wide).item()
-    }
+    wide, full = (part.std(dim=real.ndim - 1).norm() for part in (fake, x))  # over the batch
+    answers = {"D(x)": real.sigmoid().mean().item(), "D(G(z))": forged.sigmoid().mean().item()}
+    return answers | {"diversity": (wide / full).item()}
 
 
 def train_gan(
@@ -134,6 +126,7 @@ def train_gan(
     averaged=None,
     should_stop=training.never_stop,
     view=None,
+    label="training",
 ):
     """Train gen and disc in turn on endless batches `data`; return the history. loss: gen's.
 
@@ -142,13 +135,13 @@ def train_gan(
     opt_gen = torch.optim.Adam(gen.parameters(), lr=cfg.lr_gen, betas=cfg.betas)
     opt_disc = torch.optim.Adam(disc.parameters(), lr=cfg.lr_disc, betas=cfg.betas)
     good, nets = None, [net for net in (gen, disc, averaged) if net is not None]
-    with training.progress(cfg.steps, should_stop, view) as run:
+    with training.progress(cfg.steps, should_stop, view, label=label) as run:
         for step, x in zip(run, data, strict=False):
             z = gen.noise(cfg.batch_size, rng)
             for opt, lr in ((opt_gen, cfg.lr_gen), (opt_disc, cfg.lr_disc)):
                 opt.param_groups[0]["lr"] = lr * min(1, 4 - 4 * run.fraction)
             if step % cfg.measure_every == 0:
-                signs = vital_signs(gen, disc, x, z, loss)
+                signs = vital_signs(gen, disc, x, z)
                 good = or_stop(nets, good, **signs)
                 run.log(**signs)
             fake = gen(z)

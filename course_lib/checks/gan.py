@@ -51,7 +51,13 @@ def picture_batches(function):
         "x / 255, in floats?",
     )
     next(batches)
-    return "0..255 becomes 0..1, the range of the generator; every picture once an epoch, endless"
+    orders = [next(function(images, 24, torch.Generator().manual_seed(seed))) for seed in (0, 0, 1)]
+    require(
+        torch.equal(orders[0], orders[1]) and not torch.equal(orders[0], orders[2]),
+        "the order should be shuffled by rng: the same for one seed, another for another. Loop "
+        "over datasets.batches(..., generator=rng).",
+    )
+    return "0..255 becomes 0..1, every picture once an epoch, in an order drawn from rng; endless"
 
 
 @check("gan.to_pixels")
@@ -92,14 +98,23 @@ def pushed_density(function):
         ("1 + 2 z, normal with mean 1 and deviation 2", lambda z: 1 + 2 * z, (1, 2)),
         ("exp z, log-normal", torch.exp, None),
     ):
-        x, density = function(g, z.clone())
+        x, density = function(g, given := z.clone())
+        require(
+            not given.requires_grad,
+            "the caller's z was marked for gradients: work on z.clone().requires_grad_().",
+        )
         require(
             not (x.requires_grad or density.requires_grad),
             "the answers carry a graph: return them detached.",
         )
         require(differs(x, g(z)) < 1e-9, "the first answer should be x = g(z).")
         wanted = _density(x, *exact) if exact else _density(z, 0, 1) / x
-        ratio = (density / wanted)[60].item()
+        error, ratio = (density / wanted - 1).abs().max().item(), (density / wanted)[60].item()
+        require(
+            error < 1e-9 or error > 0.02,
+            f"for x = {name}, your density is wrong by up to {error:.1e} of its value: a "
+            "difference quotient is not quite the slope. Use autograd, in the precision of z.",
+        )
         require(
             differs(density, wanted) < 1e-9,
             f"for x = {name}, your density at z = 0 is {ratio:.3g} times the right one. It is "
@@ -164,7 +179,7 @@ def follow(function):
         require(
             abs(share - 0.25) < 1e-3,
             f"with decay 0.75 the average should move by 0.25 of the way to gen's weights; yours "
-            f"moved by {share:.3f} of it. a <- decay a + (1 - decay) g.",
+            f"moved by {share:.3f} of it. a <- decay a + (1 - decay) theta.",
         )
     require(
         all(torch.equal(p, t) for p, t in zip(gen.parameters(), target, strict=True)),
@@ -200,6 +215,12 @@ def accept(function):
         "logits 0, 1, 2.5 and 4 below the largest should be kept in 100, 37, 8 and 2 % of cases; "
         f"yours in {', '.join(f'{100 * s:.0f}' for s in share.flip(0)[[0, 1, 2, 3]])} %. One "
         "uniform number for each sample, below exp(logit - largest logit).",
+    )
+    large = function(torch.tensor([500.0, 500.0, 400.0]), torch.Generator().manual_seed(0))
+    require(
+        large.tolist() == [True, True, False],
+        f"of logits 500, 500 and 400 the first two should be kept; yours: {large.tolist()}. The "
+        "exponential overflows: subtract the largest logit before exp.",
     )
     again = function(logits, torch.Generator().manual_seed(0))
     require(torch.equal(kept, again), "the same generator gave two answers: draw from rng.")

@@ -7,11 +7,27 @@ D_TURN = "disc_loss(disc(x), disc(fake.detach()))"
 NEW_D = "            opt_disc.zero_grad()\n"
 NEW_G = "            opt_gen.zero_grad()\n"
 
+D_STEPS = """            loss_disc = disc_loss(disc(x), disc(fake.detach()))
+            opt_disc.zero_grad()
+            loss_disc.backward()
+            opt_disc.step()
+"""
+G_STEPS = """            loss_gen = loss(disc(fake))
+            opt_gen.zero_grad()
+            loss_gen.backward()
+            opt_gen.step()
+"""
+
 MUTANTS = [
     # pictures
     Mutant("G14", "picture_batches", "x.float() / 255", "x.float() / 127.5 - 1", "two ranges"),
     Mutant("G14 bytes", "picture_batches", "x.float() / 255", "x.float()", "divide the bytes by 255"),
     Mutant("256", "picture_batches", "x.float() / 255", "x.float() / 256", "255 should become 1"),
+    Mutant("not shuffled", "picture_batches",
+           "datasets.batches(images, batch_size=batch_size, generator=rng)",
+           "zip(images.split(batch_size) * 3)", "shuffled by rng"),
+    Mutant("own order", "picture_batches", "batch_size=batch_size, generator=rng",
+           "batch_size=batch_size, generator=torch.Generator().manual_seed(0)", "shuffled by rng"),
     Mutant("G15", "to_pixels", "(255 * x.clamp(0, 1))", "(255 * (x.clamp(0, 1) + 1) / 2)", "G15"),
     Mutant("G15 dark", "to_pixels", "(255 * x.clamp(0, 1))", "x.clamp(0, 1)", "G15"),
     Mutant("cut off", "to_pixels", ".round()", "", "Round first"),
@@ -22,6 +38,10 @@ MUTANTS = [
     Mutant("no norm", "pushed_density", " / math.sqrt(2 * math.pi)", "", "1 / sqrt(2 pi)"),
     Mutant("mean slope", "pushed_density", "/ slope", "/ slope.mean()", "each z of its own"),
     Mutant("graph", "pushed_density", "x.detach()", "x", "graph"),
+    Mutant("difference", "pushed_density", "(slope,) = torch.autograd.grad(x.sum(), z)",
+           "slope = (g(z + 1e-4) - x) / 1e-4", "Use autograd"),
+    Mutant("caller's z", "pushed_density", "z = z.clone().requires_grad_()",
+           "z = z.requires_grad_()", "the caller's z"),
     # disc_loss
     Mutant("G1", "disc_loss", "F.softplus(-logits_real), F.softplus(logits_fake)",
            "-logits_real.sigmoid().log(), -(1 - logits_fake.sigmoid()).log()", "G1"),
@@ -36,6 +56,10 @@ MUTANTS = [
            "F.softplus(logits_real), F.softplus(-logits_fake)", "changed places"),
     Mutant("half", "disc_loss", "return (", "return 0.5 * (", "sum of two means"),
     Mutant("mean of rings", "disc_loss", ").sum()", ").mean()", "sum over rings"),
+    Mutant("no sum", "disc_loss", "(real.mean(dim=-1) + fake.mean(dim=-1)).sum()",
+           "real.mean(dim=-1) + fake.mean(dim=-1)", "one number is meant; yours is (3,)"),
+    Mutant("same sign", "disc_loss", "F.softplus(-logits_real), F.softplus(logits_fake)",
+           "F.softplus(-logits_real), F.softplus(-logits_fake)", "the same sign"),
     # the generator's losses
     Mutant("G1", "gen_loss", "F.softplus(-logits_fake)", "(-logits_fake.sigmoid().log())", "G1"),
     Mutant("G2", "gen_loss", "F.softplus(-logits_fake)",
@@ -46,15 +70,21 @@ MUTANTS = [
     Mutant("other loss", "gen_loss", "F.softplus(-logits_fake)", "(-F.softplus(logits_fake))",
            "slope should be -1"),
     Mutant("mean of rings", "gen_loss", ".sum()", ".mean()", "sum over rings"),
+    Mutant("no sum", "gen_loss", ".sum()", "", "one number is meant; yours is (3,)"),
     Mutant("G10", "minimax_gen_loss", "-F.softplus(logits_fake)", "F.softplus(logits_fake)", "G10"),
     Mutant("other loss", "minimax_gen_loss", "-F.softplus(logits_fake)",
            "F.softplus(-logits_fake)", "slope should be 0"),
     Mutant("G1", "minimax_gen_loss", "-F.softplus(logits_fake)",
            "(1 - logits_fake.sigmoid()).log()", "G1"),
+    Mutant("G2 1e-8", "minimax_gen_loss", "-F.softplus(logits_fake)",
+           "(1 - logits_fake.sigmoid() + 1e-8).log()", "G2"),
+    Mutant("G2 1e-6", "minimax_gen_loss", "-F.softplus(logits_fake)",
+           "(1 - logits_fake.sigmoid() + 1e-6).log()", "G2"),
+    Mutant("no sum", "minimax_gen_loss", ".sum()", "", "one number is meant; yours is (3,)"),
     # follow
-    Mutant("decay", "follow", "(g, 1 - decay)", "(g, decay)", "0.25 of the way"),
-    Mutant("buffers", "follow", "a.copy_(g)", "pass", "buffers"),
-    Mutant("wrong one", "follow", "a.lerp_(g, 1 - decay)", "g.lerp_(a, decay)", "0.25"),
+    Mutant("decay", "follow", "(w, 1 - decay)", "(w, decay)", "0.25 of the way"),
+    Mutant("buffers", "follow", "a.copy_(w)", "pass", "buffers"),
+    Mutant("wrong one", "follow", "a.lerp_(w, 1 - decay)", "w.lerp_(a, decay)", "0.25"),
     # train_gan
     Mutant("G3", "train_gan", D_TURN, "disc_loss(disc(x), disc(fake))", "(G3)"),
     Mutant("G3 slow", "train_gan", D_TURN, "disc_loss(disc(x), disc(gen(z)))", "detach"),
@@ -75,6 +105,9 @@ MUTANTS = [
     Mutant("G20", "train_gan", D_TURN,
            "disc_loss(disc(x), copy.deepcopy(disc)(fake.detach()))", "G20"),
     Mutant("labels", "train_gan", D_TURN, "disc_loss(disc(fake.detach()), disc(x))", "changed places"),
+    Mutant("labels, fresh noise", "train_gan", D_TURN,
+           "disc_loss(disc(gen(gen.noise(cfg.batch_size, rng)).detach()), disc(x))", "real first"),
+    Mutant("order", "train_gan", D_STEPS + G_STEPS, G_STEPS + D_STEPS, "comes before"),
     Mutant("kept G", "train_gan", NEW_G, "", "opt_gen.zero_grad()"),
     Mutant("kept D", "train_gan", NEW_D, "", "opt_disc.zero_grad()"),
     Mutant("same noise", "train_gan", "gen.noise(cfg.batch_size, rng)",
@@ -88,7 +121,7 @@ MUTANTS = [
            "`loss` is accepted and ignored"),
     Mutant("no average", "train_gan", "averaged or gen, gen", "gen, gen", "averaged"),
     Mutant("nan", "train_gan", "good = or_stop(nets, good, **signs)", "pass", "nan"),
-    Mutant("budget", "train_gan", "training.progress(cfg.steps, should_stop, view)",
+    Mutant("budget", "train_gan", "training.progress(cfg.steps, should_stop, view, label=label)",
            "training.progress(cfg.steps, view=view)", "budget"),
     # Discriminator
     Mutant("G13", "Discriminator", "self.layers(x.flatten(1))[:, 0]",
@@ -100,6 +133,8 @@ MUTANTS = [
     Mutant("one number", "accept", "logits.shape, generator", "1, generator", "One uniform number"),
     Mutant("sigmoid", "accept", "(logits - logits.max()).exp()", "logits.sigmoid()", "largest"),
     Mutant("reversed", "accept", "< chance", "> chance", "largest"),
+    Mutant("overflow", "accept", "(logits - logits.max()).exp()",
+           "logits.exp() / logits.exp().max()", "overflows"),
     Mutant("global", "accept", "logits.shape, generator=rng, ", "logits.shape, ", "rng"),
 ]  # fmt: skip
 
@@ -123,15 +158,15 @@ ALTERNATIVES = {
     "minimax_gen_loss": [("-F.softplus(logits_fake)", "F.logsigmoid(-logits_fake)"),
                          ("F.softplus(logits_fake)",
                           "torch.logaddexp(torch.zeros_like(logits_fake), logits_fake)")],
-    "follow": [("a.lerp_(g, 1 - decay)", "a.mul_(decay).add_(g, alpha=1 - decay)"),
-               ("a.lerp_(g, 1 - decay)", "a.copy_(decay * a + (1 - decay) * g)")],
+    "follow": [("a.lerp_(w, 1 - decay)", "a.mul_(decay).add_(w, alpha=1 - decay)"),
+               ("a.lerp_(w, 1 - decay)", "a.copy_(decay * a + (1 - decay) * w)")],
     "train_gan": [("loss_gen = loss(disc(fake))",
                    "loss_gen = loss(disc(gen(gen.noise(cfg.batch_size, rng))))"),
                   (D_TURN, "disc_loss(disc(x), disc(fake.data))"),
                   (NEW_D, "            disc.zero_grad(set_to_none=True)\n")],
     "Discriminator": [("self.layers(x.flatten(1))[:, 0]", "self.layers(x.view(len(x), -1)).squeeze(1)"),
                       ("[:, 0]", ".flatten()")],
-    "accept": [("(logits - logits.max()).exp()", "logits.exp() / logits.exp().max()"),
+    "accept": [("(logits - logits.max()).exp()", "logits.softmax(0) / logits.softmax(0).max()"),
                ("return torch.rand(logits.shape, generator=rng, device=logits.device) < chance",
                 "return torch.bernoulli(chance, generator=rng).bool()")],
 }  # fmt: skip
