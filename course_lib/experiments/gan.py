@@ -41,11 +41,11 @@ def score(samples: torch.Tensor, data: str, judge: judges.Judge) -> dict[str, fl
     samples; smallest: the share of the rarest class.
     """
     real = judge.features(datasets.load(data, "test").images)
-    counts = torch.bincount(judge.classify(samples).argmax(dim=1), minlength=10)
+    labels = judge.classify(samples).argmax(dim=1)
     return {
         "frechet": metrics.frechet_distance(judge.features(samples), real),
-        "classes": float((100 * counts >= len(samples)).sum()),
-        "smallest": (counts.min() / len(samples)).item(),
+        "classes": 10 * metrics.class_coverage(labels, 10),
+        "smallest": labels.bincount(minlength=10).min().item() / len(labels),
     }
 
 

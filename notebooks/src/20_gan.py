@@ -287,8 +287,7 @@ assert gap < profile(smoke=2, standard=0.4)
 points = pair(200_000)
 trained = disc_loss(*(critic(x).detach() for x in points)).item()
 best = disc_loss(*(torch.from_numpy(np.interp(x[:, 0], grid, exact)) for x in points)).item()
-print(f"loss_disc: trained {trained:.4f}, D* {best:.4f}, difference {trained - best:.4f}")
-print(f"2 ln 2 - 2 JS: {2 * math.log(2) - 2 * far:.4f}")
+print(f"loss_disc: trained {trained:.4f}, D* {best:.4f}; 2 ln 2 - 2 JS {math.log(4) - 2 * far:.4f}")
 assert trained > best and abs(best - 2 * math.log(2) + 2 * far) < 0.02
 
 # %% [markdown] tags=["core", "workshop"]
@@ -355,6 +354,7 @@ for before, after in pairwise([0, *ahead]):
 fig = plots.curves({name: (ahead, y) for name, y in norms.items()}, log=True,
                    xlabel="steps that D is ahead", ylabel="gradient of G, median of 20")
 print(*(f"{k}: {y[0]:.2g} -> {y[-1]:.2g}, times {y[-1] / y[0]:.0e};" for k, y in norms.items()))
+assert norms["minimax"][-1] < profile(smoke=0.9, standard=1e-3) * norms["non-saturating"][-1]
 
 # %% [markdown] tags=["core", "workshop"]
 # The minimax gradient is all but gone, as its slope $\sigma(\ell)$ says; the other has grown. With the first, plain descent would stand still. Adam hides it: it divides each gradient by its usual size, however
@@ -636,7 +636,7 @@ print(f"to the nearest of {len(known):,} training pictures: median GAN {apart.me
       f"test {usual.median():.0f}; smallest: GAN {apart.min():.0f}, test {usual.min():.0f}")
 rows = {"GAN": samples[:10], "nearest": known[index[:10]], "real": test[:10]}
 fig = plots.compare(rows, value_range=(0, 255), scale=2)
-assert scores["GAN"] < profile(smoke=math.inf, standard=0.3) * scores["independent pixels"]
+assert scores["GAN"] < profile(smoke=math.inf, standard=0.2) * scores["independent pixels"]
 
 # %% [markdown] tags=["deeper", "workshop"]
 # All ten, as the judge reads them; it must name a class for every smudge, and the shares of real data are more even. No
