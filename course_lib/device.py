@@ -145,10 +145,11 @@ def fast_autocast(device):
     """Return a context that computes in bfloat16 where that is faster, in float32 elsewhere.
 
     One training step of a convolution is timed both ways, once (below a second): processors
-    without bfloat16 instructions are far slower.
+    without bfloat16 instructions are far slower. Weights are converted anew at every use: a cache
+    would keep the first ones until the context ends, so that a training inside it would not train.
     """
-    enabled = _prefers_bfloat16(str(device), torch.get_num_threads())
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=enabled)
+    enabled, kind = _prefers_bfloat16(str(device), torch.get_num_threads()), torch.device(device)
+    return torch.autocast(kind.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
 @functools.cache

@@ -206,6 +206,16 @@ def test_autocast_needs_a_clear_gain_and_one_measurement(monkeypatch, bfloat16, 
     assert asked[2:] == [(False, n + 1), (True, n + 1)]
 
 
+def test_a_weight_that_changes_in_the_context_is_used_as_it_is_now(monkeypatch):
+    monkeypatch.setattr(device, "_seconds", lambda step, on, n: 0.5 if on else 1.0)
+    weight, x = torch.zeros(3, 3, requires_grad=True), torch.ones(2, 3)
+    with device.fast_autocast("cpu"):
+        before = x @ weight
+        with torch.no_grad():
+            weight.add_(1)
+        assert before.eq(0).all() and (x @ weight).eq(3).all()
+
+
 def test_a_device_without_bfloat16_gets_float32(monkeypatch):
     def step(where, enabled):
         if enabled:
