@@ -39,7 +39,6 @@ COMMANDS = {
     "student": ("lessons", "main_student"),
     "build": ("lessons", "main"),
 }
-STANDARD_LIBRARY_ONLY = ("commands", "doctor")  # these see to their packages themselves
 
 
 def main(argv):
@@ -64,7 +63,7 @@ def run(command, argv):
 
     module, function = COMMANDS[command]
     try:
-        if module not in STANDARD_LIBRARY_ONLY:
+        if command != "doctor":  # which looks at this Python, too
             environment.enter([command] + argv)
         return getattr(importlib.import_module("course_lib." + module), function)(argv)
     except settings.CourseError as error:

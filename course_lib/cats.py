@@ -8,32 +8,22 @@ on every machine up to rounding, wherever it stands in a set.
 import torch
 
 from course_lib import catparts, drawn, settings
-from course_lib.catparts import CHOICES, RANGES, SIDE, chosen
+from course_lib.catparts import CHOICES, MARKINGS, RANGES, SIDE, chosen
 
-VERSION = 1
+VERSION, LICENCE, MEGABYTES = 1, "CC BY 4.0", 271
+CLASSES = CHOICES["pattern"]
 SIZES = {"train": 20_000, "test": 2_000}
 CHUNK = 40  # pictures drawn together: little enough to stay in the processor's cache
-
-MARKINGS = {  # what is told from a fur at a glance: a cat's marking is one of its fur's
-    "ginger": ("snow", "rust", "cocoa"),
-    "cream": ("rust", "cocoa", "slate"),
-    "white": ("rust", "cocoa", "slate"),
-    "grey": ("snow", "slate", "ink"),
-    "brown": ("snow", "cocoa", "ink"),
-    "black": ("snow", "rust", "slate"),
-}
 
 
 def _numbers(name: str, values) -> torch.Tensor:
     """Return the values of a factor as a vector; options may be given by their names."""
     values = [values] if isinstance(values, str) else values
     options = CHOICES.get(name, ())
-    if not isinstance(values, torch.Tensor | int | float):
+    if isinstance(values, list | tuple):
         values = [options.index(v) if v in options else v for v in values]
-    try:
-        numbers = torch.as_tensor(values, dtype=torch.float32).reshape(-1)
-    except (TypeError, ValueError):
-        numbers = torch.tensor([torch.nan])
+        values = [torch.nan if isinstance(v, str) else v for v in values]
+    numbers = torch.as_tensor(values, dtype=torch.float32).reshape(-1)
     low, high = RANGES[name][1:] if name in RANGES else (0, len(options) - 1)
     if not ((numbers >= low) & (numbers <= high)).all():
         told = f"one of {', '.join(options)}" if options else f"in {low}..{high}"
@@ -119,14 +109,5 @@ def load(split: str, size: int | None = None, seed: int = 0):
     takes the first ones, or more. The label is the pattern. Drawn once, then read from the cache.
     Raises CourseError for an unknown split.
     """
-    size = SIZES.get(split, 1) if size is None else size
-    n = -(-size // drawn.BLOCK) * drawn.BLOCK
-    path = settings.cache_dir() / "cats" / f"v{VERSION}-{split}-{seed}-{n}.safetensors"
-
-    def make():
-        images, factors = render(n, seed, split)
-        return factors | {"images": images}
-
-    tensors = {name: values[:size] for name, values in drawn.kept(path, make).items()}
-    images = tensors.pop("images")
-    return images, tensors["pattern"], tensors
+    images, factors = drawn.load(f"cats/v{VERSION}", SIZES, split, size, seed, render)
+    return images, factors["pattern"], factors

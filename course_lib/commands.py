@@ -1,42 +1,31 @@
-"""The commands `lab` and `test`. Standard library only until the packages are there."""
+"""The commands `lab` and `test`."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
-from course_lib import environment, settings
+from course_lib import environment, lessons, settings
 from course_lib.settings import ROOT
 
 FIRST_PORT = 8888  # where JupyterLab begins to look for a free one
 JUPYTER_SETTINGS = ROOT / "course_lib" / "jupyter"  # no news, no look for updates
 
 
-def _parse(parser: argparse.ArgumentParser, argv: list[str]):
-    """Return the options before `--`, parsed, and the list of what follows it."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    return parser.parse_intermixed_args(argv[:end]), argv[end + 1 :]
+def lab(argv: list[str]) -> int:
+    """Open the lessons in JupyterLab.
 
-
-def _lab_parser() -> argparse.ArgumentParser:
+    Your notebooks lie in work/. One that you have changed is never overwritten: a new edition of
+    it is laid beside it. Ctrl-C, twice, stops JupyterLab.
+    """
     parser = settings.parser("lab", lab.__doc__)
     add = parser.add_argument
     add("--complete", action="store_true", help="open the complete lessons, with every answer")
     add("--route", choices=["core", "workshop"], help="only this route through the lessons")
     add("--no-browser", action="store_true", help="print the address instead of opening it")
     add("--port", type=int, help=f"use this port (default: the first free one from {FIRST_PORT})")
-    return parser
-
-
-def lab(argv: list[str]) -> int:
-    """Open the lessons in JupyterLab.
-
-    Your notebooks lie in work/. One that you have changed is never overwritten: a new edition of
-    it is laid beside it. Ctrl-C, twice, stops JupyterLab. What follows -- is passed on to it.
-    """
-    options, for_jupyter = _parse(_lab_parser(), argv)
-    environment.enter(["lab", *argv])
-    folder = _lessons_folder(options)
+    options = parser.parse_args(argv)
+    folder = ROOT / "notebooks" if options.complete else lessons.prepare_work(route=options.route)
     print(f"Lessons: {folder}")
     if os.environ.get("JUPYTERHUB_USER"):
         print("On a hub: open this folder in the JupyterLab that you are in.")
@@ -44,15 +33,7 @@ def lab(argv: list[str]) -> int:
         return 0
     layers = [str(JUPYTER_SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, layers))
-    environment.replace([*_jupyterlab(folder, options), *for_jupyter], folder)
-
-
-def _lessons_folder(options: argparse.Namespace) -> Path:
-    if options.complete:
-        return ROOT / "notebooks"
-    from course_lib import lessons
-
-    return lessons.prepare_work(route=options.route)
+    environment.replace(_jupyterlab(folder, options), folder)
 
 
 def _jupyterlab(folder: Path, options: argparse.Namespace) -> list[str]:
@@ -61,8 +42,8 @@ def _jupyterlab(folder: Path, options: argparse.Namespace) -> list[str]:
     command += ["--ip=127.0.0.1", f"--port={options.port or FIRST_PORT}"]
     if options.port:  # no other one will do
         command.append("--ServerApp.port_retries=0")
-    if lessons := sorted(folder.glob("[0-9][0-9]_*.ipynb")):
-        command.append(f"--LabApp.default_url=/lab/tree/{lessons[0].name}")
+    if notebooks := sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        command.append(f"--LabApp.default_url=/lab/tree/{notebooks[0].name}")
     if options.no_browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -70,50 +51,29 @@ def _jupyterlab(folder: Path, options: argparse.Namespace) -> list[str]:
     return command
 
 
-def _test_parser() -> argparse.ArgumentParser:
+def test(argv: list[str]) -> int:
+    """Run the tests of the library and of the checks, and every lesson from top to bottom.
+
+    That takes some minutes on two cores. PYTEST_ADDOPTS holds more options of pytest, as in "-n 2".
+    """
     parser = settings.parser("test", test.__doc__)
     add, profiles = parser.add_argument, {"choices": settings.PROFILES, "default": "smoke"}
     add("paths", nargs="*", metavar="PATH", help="only these files, folders or pytest ids")
     add("-k", metavar="WORDS", help="only tests with such names, as in pytest")
     add("--profile", **profiles, help="how long lessons train (default: smoke, whatever is set)")
     add("--device", help="cpu, cuda, mps or auto (default: COURSE_DEVICE or auto)")
-    return parser
-
-
-def test(argv: list[str]) -> int:
-    """Run the tests of the library and of the checks, and every lesson from top to bottom.
-
-    That takes some minutes on two cores. What follows -- is passed on to pytest, as in:
-    test -k vae -- -x -n 2
-    """
-    options, for_pytest = _parse(_test_parser(), argv)
-    options.paths = [_locate(path) for path in options.paths]
-    environment.enter(["test", *argv])
-    import pytest
+    options = parser.parse_intermixed_args(argv)
+    # Paths of this folder; pytest looks for others in the course.
+    paths = [os.path.abspath(p) if Path(p.split("::")[0]).exists() else p for p in options.paths]
+    import pytest  # here, since the doctor imports this module without packages
 
     caches = settings.cache_dir()  # not the checkout, which may be read-only
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(caches / "hypothesis"))
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
-    status = pytest.main(
-        [*_pytest_options(options), "-o", f"cache_dir={caches / 'pytest'}", *for_pytest]
-    )
-    if status == pytest.ExitCode.NO_TESTS_COLLECTED and options.k:
-        return 0
-    return int(status)
-
-
-def _locate(path: str) -> str:
-    """Return the absolute form of a path of this folder; pytest looks for others in the course."""
-    here = Path(path.partition("::")[0]).exists()
-    return os.path.abspath(path) if here else path
-
-
-def _pytest_options(options: argparse.Namespace) -> list[str]:
     chosen = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
-    chosen += ["--profile", options.profile]
-    if options.device:
-        chosen += ["--device", options.device]
-    if options.k:
-        chosen += ["-k", options.k]
-    return chosen + (options.paths or ["notebooks", "tests"])
+    chosen += ["--profile", options.profile, "-o", f"cache_dir={caches / 'pytest'}"]
+    chosen += ["--device", options.device] if options.device else []
+    chosen += ["-k", options.k] if options.k else []
+    status = pytest.main([*chosen, *(paths or ["notebooks", "tests"])])
+    return 0 if options.k and status == pytest.ExitCode.NO_TESTS_COLLECTED else int(status)

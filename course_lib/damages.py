@@ -3,8 +3,19 @@
 import torch
 from torch.nn import functional as F
 
-KINDS = ("none", "noise", "blur", "blocks", "faded", "dust", "scratches", "tinted")
 FAINTEST = 0.2  # strength, in all_damages
+RUINED = {  # of photographs x, chances (B, 1, H, W) in [0, 1] and a generator
+    "none": lambda x, chance, rng: x,
+    "noise": lambda x, chance, rng: (x + 0.3 * torch.randn(x.shape, generator=rng)).clamp(0, 1),
+    "blur": lambda x, chance, rng: F.avg_pool2d(F.pad(x, (2,) * 4, mode="replicate"), 5, stride=1),
+    "blocks": lambda x, chance, rng: F.interpolate(F.avg_pool2d(x, 4), scale_factor=4.0),
+    "faded": lambda x, chance, rng: 0.3 + 0.4 * x,
+    # black and white; white, from top to bottom
+    "dust": lambda x, chance, rng: torch.where(chance < 0.03, (chance < 0.015).to(x), x),
+    "scratches": lambda x, chance, rng: torch.where(chance[:, :, :1] < 0.05, 1.0, x),
+    "tinted": lambda x, chance, rng: x * torch.tensor([1.0, 0.8, 0.5])[:, None, None],
+}
+KINDS = tuple(RUINED)
 
 
 def damage(x: torch.Tensor, kind: str, generator: torch.Generator, strength=1.0) -> torch.Tensor:
@@ -12,24 +23,8 @@ def damage(x: torch.Tensor, kind: str, generator: torch.Generator, strength=1.0)
 
     kind: one of KINDS; strength: from 0, none, to 1, a number or (B, 1, 1, 1).
     """
-    return torch.lerp(x, _ruined(x, kind, generator), torch.as_tensor(strength))
-
-
-def _ruined(x, kind, generator):
     chance = torch.rand(x[:, :1].shape, generator=generator)
-    if kind == "noise":
-        return (x + 0.3 * torch.randn(x.shape, generator=generator)).clamp(0, 1)
-    if kind == "blur":
-        return F.avg_pool2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
-    if kind == "blocks":
-        return F.interpolate(F.avg_pool2d(x, 4), scale_factor=4.0)
-    if kind == "faded":
-        return 0.3 + 0.4 * x
-    if kind == "dust":  # black and white
-        return torch.where(chance < 0.03, (chance < 0.015).to(x), x)
-    if kind == "scratches":  # white, from top to bottom
-        return torch.where(chance[:, :, :1] < 0.05, 1.0, x)
-    return x * torch.tensor([1.0, 0.8, 0.5])[:, None, None] if kind == "tinted" else x
+    return torch.lerp(x, RUINED[kind](x, chance, generator), torch.as_tensor(strength))
 
 
 def all_damages(x: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,17 +2,19 @@
 
 import itertools
 import sys
+from collections import namedtuple
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from course_lib import downloads, photos, settings
+from course_lib import cats, downloads, photos, settings, strokes
 from course_lib.photos import photograph  # noqa: F401  (part of this module's face)
 from course_lib.settings import CourseError
 
 NAMES = ("strokes", "cats", "mnist", "fashion-mnist", "cifar10", "photos", "folder")
 SPLITS = ("train", "test")
+DRAWN = {"strokes": strokes, "cats": cats}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +42,8 @@ class Dataset:
         classes = f", {len(self.class_names)} classes" if self.class_names else ""
         factors = f", factors: {', '.join(self.factors)}" if self.factors else ""
         low, high = self.value_range
-        return (
-            f"{self.name} ({self.split}): {count:,} images, {channels}x{height}x{width}, "
-            f"uint8 in {low}..{high}{classes}{factors}"
-        )
+        shape = f"{count:,} images, {channels}x{height}x{width}, uint8 in {low}..{high}"
+        return f"{self.name} ({self.split}): {shape}{classes}{factors}"
 
     def float(self, device=None, range=(0, 1)) -> torch.Tensor:
         """Return the images as float32 (N, C, H, W) on `device`; see `to_float`."""
@@ -52,12 +52,9 @@ class Dataset:
     def subset(self, which) -> "Dataset":
         """Return the first `which` images if it is a number, else those at its indices."""
         index = slice(which) if isinstance(which, int) else torch.as_tensor(which)
-        return replace(
-            self,
-            images=self.images[index],
-            labels=None if self.labels is None else self.labels[index],
-            factors={name: values[index] for name, values in self.factors.items()},
-        )
+        labels = None if self.labels is None else self.labels[index]
+        factors = {name: values[index] for name, values in self.factors.items()}
+        return replace(self, images=self.images[index], labels=labels, factors=factors)
 
 
 def to_float(images: torch.Tensor, range=(0, 1)) -> torch.Tensor:
@@ -66,14 +63,7 @@ def to_float(images: torch.Tensor, range=(0, 1)) -> torch.Tensor:
     return (images / 255).mul_(high - low).add_(low)
 
 
-def batches(
-    *tensors,
-    batch_size: int,
-    generator,
-    steps: int | None = None,
-    channels_last=False,
-    drop_last=True,
-):
+def batches(*tensors, batch_size: int, generator, steps=None, channels_last=False, drop_last=True):
     """Yield tuples of `batch_size` shuffled rows of tensors that belong together.
 
     Endless if steps is None, else exactly `steps` batches; every row once per epoch, in an order
@@ -82,24 +72,19 @@ def batches(
     Raises CourseError if the lengths differ or there are fewer rows than one batch.
     """
     count = len(tensors[0])
-    if any(len(tensor) != count for tensor in tensors):
-        lengths = ", ".join(str(len(tensor)) for tensor in tensors)
-        raise CourseError(f"batches needs tensors of the same length, not {lengths}.")
-    if count == 0 or batch_size < 1 or (drop_last and count < batch_size):
-        sizes = f"batches of {batch_size} from {count} rows"
-        raise CourseError(f"batches cannot cut {sizes}; choose 1 to {count} as batch_size.")
-    orders = _orders(count, batch_size, generator, drop_last, tensors[0].device)
-    return (
-        tuple(_take(tensor, rows, channels_last) for tensor in tensors)
-        for rows in itertools.islice(orders, steps)
-    )
-
-
-def _orders(count, batch_size, generator, drop_last, device):
+    lengths = [len(tensor) for tensor in tensors]
+    if {*lengths} != {count} or batch_size < 1 or count < (batch_size if drop_last else 1):
+        need = "equally many rows, and no fewer than a batch has"
+        raise CourseError(f"batches of {batch_size} need tensors of {need}, not {lengths}.")
     stop = count - count % batch_size if drop_last else count
-    while True:
-        order = torch.randperm(count, generator=generator, device=generator.device).to(device)
-        yield from order[:stop].split(batch_size)
+
+    def cut():
+        while True:
+            order = torch.randperm(count, generator=generator, device=generator.device)
+            for rows in order[:stop].to(tensors[0].device).split(batch_size):
+                yield tuple(_take(tensor, rows, channels_last) for tensor in tensors)
+
+    return itertools.islice(cut(), steps)
 
 
 def _take(tensor, rows, channels_last):
@@ -107,9 +92,7 @@ def _take(tensor, rows, channels_last):
     return tensor.index_select(0, rows).contiguous(memory_format=layout)
 
 
-def load(
-    name: str, split: str, *, size=None, seed: int = 0, patch: int = 64, grey=False, folder=None
-) -> Dataset:
+def load(name, split, *, size=None, seed=0, patch=64, grey=False, folder=None) -> Dataset:
     """Return the "train" or "test" split of a data set of NAMES, in memory.
 
     size: that many images, chosen by `seed` (of drawn sets the first, made from `seed`); None: all.
@@ -121,15 +104,23 @@ def load(
     _one_of(SPLITS, split, "split")
     if patch < 8:
         raise CourseError(f"patch={patch} is too small; use at least 8 pixels.")
-    if name == "strokes":
-        return _strokes(split, size, seed)
-    if name == "cats":
-        return _cats(split, size, seed)
+    if name in DRAWN:
+        images, labels, factors = DRAWN[name].load(split, size, seed)
+        facts = DRAWN[name].CLASSES, dict(sorted(factors.items())), "drawn by the course"
+        return Dataset(name, split, images, labels, *facts, DRAWN[name].LICENCE)
     if name == "photos":
-        return _sample(_photos(split, patch, grey), size, seed)
-    if name == "folder":
-        return _sample(_folder(split, folder, patch, grey), size, seed)
-    return _sample(_real(name, split), size, seed)
+        facts = {}, "photographs inside scikit-image", "see data/README.md"
+        data = Dataset(name, split, *photos.patches(split, patch, grey), *facts)
+    elif name == "folder":
+        path = Path(folder or settings.data_dir() / "folder").expanduser()
+        pictures = photos.folder(split, path, patch, grey)
+        data = Dataset(name, split, pictures, source=str(path), licence="yours")
+    else:
+        images, labels = downloads.read(name, split)
+        entry = downloads.catalogue()[name]
+        facts = tuple(entry["classes"]), {}, entry["source"], entry["licence"]
+        data = Dataset(name, split, images, labels.long(), *facts)
+    return _sample(data, size, seed)
 
 
 def _one_of(names: tuple[str, ...], name: str, what: str):
@@ -147,50 +138,8 @@ def _sample(data: Dataset, size: int | None, seed: int) -> Dataset:
     return data.subset(order[:size])
 
 
-def _strokes(split: str, size: int | None, seed: int) -> Dataset:
-    from course_lib import strokes
-
-    drawn, labels, factors = strokes.load(split, size, seed)
-    facts = tuple("0123456789"), dict(sorted(factors.items())), "drawn by the course", "CC0 1.0"
-    return Dataset("strokes", split, drawn, labels, *facts)
-
-
-def _cats(split: str, size: int | None, seed: int) -> Dataset:
-    from course_lib import cats
-
-    drawn, labels, factors = cats.load(split, size, seed)
-    facts = cats.CHOICES["pattern"], dict(sorted(factors.items()))
-    return Dataset("cats", split, drawn, labels, *facts, "drawn by the course", "CC BY 4.0")
-
-
-def _real(name: str, split: str) -> Dataset:
-    pictures, labels = downloads.read(name, split)
-    entry = downloads.catalogue()[name]
-    facts = tuple(entry["classes"]), {}, entry["source"], entry["licence"]
-    return Dataset(name, split, pictures, labels.long(), *facts)
-
-
-def _photos(split: str, patch: int, grey: bool) -> Dataset:
-    cut, labels, names = photos.patches(split, patch, grey)
-    source, licence = "photographs inside scikit-image", "see data/README.md"
-    return Dataset("photos", split, cut, labels, names, {}, source, licence)
-
-
-def _folder(split: str, folder, side: int, grey: bool) -> Dataset:
-    folder = Path(folder or settings.data_dir() / "folder").expanduser()
-    pictures = photos.folder(split, folder, side, grey)
-    return Dataset("folder", split, pictures, source=str(folder), licence="yours")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the list of data sets; size_mb in 10**6 bytes; hint: what to do next, or ""."""
-
-    name: str
-    size_mb: float
-    licence: str
-    state: str
-    hint: str
+# A line of the list of data sets; size_mb: in 10**6 bytes; hint: what to do next, or "".
+Row = namedtuple("Row", "name size_mb licence state hint")
 
 
 def status() -> list[Row]:
@@ -199,10 +148,9 @@ def status() -> list[Row]:
 
 
 def _row(name: str) -> Row:
-    if name == "strokes":
-        return Row(name, 55, "CC0 1.0", "ready", "drawn by the course when first used")
-    if name == "cats":
-        return Row(name, 271, "CC BY 4.0", "ready", "drawn by the course when first used")
+    if name in DRAWN:
+        facts = DRAWN[name].MEGABYTES, DRAWN[name].LICENCE
+        return Row(name, *facts, "ready", "drawn by the course when first used")
     if name == "photos":
         return Row(name, 4.2, "see data/README.md", "ready", "inside scikit-image")
     if name == "folder":
@@ -233,24 +181,15 @@ def main(argv: list[str]) -> int:
     parser = settings.parser("data", main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     names = parser.parse_args(argv).names
-    if not names:
-        _list()
-    return max([_fetch_and_tell(name) for name in names], default=0)
-
-
-def _fetch_and_tell(name: str) -> int:
-    try:
-        fetch(name)
-    except CourseError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
-    row = _row(name)
-    print(f"{name}: {row.state}{row.hint and ', '}{row.hint}")
-    return 0
-
-
-def _list():
-    for row in status():
+    failed = []
+    for name in names:
+        try:
+            fetch(name)
+        except CourseError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed.append(name)
+    for row in [_row(name) for name in names or NAMES if name not in failed]:
         print(f"{row.name:14}{row.size_mb:6.1f} MB  {row.state:14}{row.licence}")
         if row.hint:
             print(f"{'':14}{row.hint}")
+    return int(bool(failed))

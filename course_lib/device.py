@@ -8,10 +8,12 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import torch
 import torch.nn.functional as F
+from torch.utils.benchmark import Timer
 
 from course_lib import settings
 
@@ -33,25 +35,19 @@ def pick_device(name: str | None = None) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise settings.CourseError(
-            f"torch {torch.__version__} cannot use a device called {name!r} on this machine; "
-            "set COURSE_DEVICE to cpu, cuda, mps or auto."
-        ) from error
-
-
-def _best_device() -> torch.device:
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    for device in (name for name, is_there in there.items() if is_there()):
-        wrong = _tested(device)
-        if not wrong:
-            return torch.device(device)
-        print(f"Using the CPU: on {device}, {', '.join(wrong)} differ from the CPU's results.")
-    return torch.device("cpu")
+        reason = f"torch {torch.__version__} cannot use a device called {name!r} on this machine"
+        advice = "set COURSE_DEVICE to cpu, cuda, mps or auto"
+        raise settings.CourseError(f"{reason}; {advice}.") from error
 
 
 @functools.cache
-def _tested(device: str) -> list[str]:
-    return self_test(device)
+def _best_device() -> torch.device:
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    for device in (name for name, is_there in there.items() if is_there()):
+        if not (wrong := self_test(device)):
+            return torch.device(device)
+        print(f"Using the CPU: on {device}, {', '.join(wrong)} differ from the CPU's results.")
+    return torch.device("cpu")
 
 
 _OPERATIONS = {
@@ -81,8 +77,8 @@ def _agrees(name: str, device: torch.device) -> bool:
         except (RuntimeError, NotImplementedError):
             return False
         for value, true in zip(ours, exact, strict=True):
-            error = (value.cpu().double() - true).abs().max()
-            if not error <= AGREEMENT * true.abs().max():  # NaN fails too
+            margin = AGREEMENT * true.abs().max().item()
+            if not torch.allclose(value.cpu().double(), true, rtol=0, atol=margin):
                 return False
     return True
 
@@ -113,9 +109,7 @@ def _usable_cores() -> int:
     return max(1, math.floor(min(counts)))
 
 
-def _cgroup_quota(
-    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> float:
+def _cgroup_quota(root=Path("/sys/fs/cgroup"), membership=Path("/proc/self/cgroup")) -> float:
     """Return the CPUs that cgroup v1 or v2 allow this process, infinity where there is no limit."""
     places = [""]
     with suppress(OSError):
@@ -162,20 +156,17 @@ def _prefers_bfloat16(device: str, threads: int) -> bool:
 
 def _seconds(device: str, enabled: bool, threads: int) -> float:
     """Return the median seconds of a training step, under bfloat16 autocast if enabled."""
-    from torch.utils.benchmark import Timer
-
-    timer = Timer("step(device, enabled)", globals=locals() | {"step": _step}, num_threads=threads)
-    return timer.blocked_autorange(min_run_time=0.1).median
-
-
-def _step(device: str, enabled: bool):
-    """Compute the gradient of a convolution."""
     x = torch.ones(32, 16, 28, 28, device=device).to(memory_format=torch.channels_last)
     w = torch.ones(32, 16, 3, 3, device=device, requires_grad=True)
-    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=enabled):
-        loss = F.conv2d(x, w, padding=1).float().mean()
-    torch.autograd.grad(loss, w)
-    synchronise(device)
+
+    def step():
+        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=enabled):
+            loss = F.conv2d(x, w, padding=1).float().mean()
+        torch.autograd.grad(loss, w)
+        synchronise(device)
+
+    timer = Timer("step()", globals={"step": step}, num_threads=threads)
+    return timer.blocked_autorange(min_run_time=0.1).median
 
 
 def synchronise(device):
@@ -184,28 +175,20 @@ def synchronise(device):
         torch.accelerator.synchronize(torch.device(device))
 
 
-class Cost:
-    """What a block cost: seconds, cpu_seconds (of all threads), peak_mb (10^6 bytes)."""
-
-    seconds = cpu_seconds = peak_mb = math.nan
-
-    def __repr__(self):
-        return f"{self.seconds:.1f} s, {self.cpu_seconds:.1f} CPU s, peak {self.peak_mb:.0f} MB"
-
-
 @contextmanager
 def measure(device="cpu"):
-    """Yield a Cost that holds seconds, cpu_seconds and peak_mb when the block has ended.
+    """Yield what the block costs, filled in at its end: .seconds, .cpu_seconds and .peak_mb.
 
-    peak_mb is the most memory that this process held at any of 50 looks a second, libraries
-    included; for a CUDA device, the most memory of tensors there.
+    cpu_seconds: of all threads. peak_mb (10^6 bytes): the most memory that this process held at
+    any of 50 looks a second, libraries included; for a CUDA device, the most of tensors there.
     """
-    cost, on_cuda, process = Cost(), torch.device(device).type == "cuda", psutil.Process()
-    peak, done = [process.memory_info().rss], threading.Event()
+    cost = SimpleNamespace(seconds=math.nan, cpu_seconds=math.nan, peak_mb=math.nan)
+    on_cuda, held = torch.device(device).type == "cuda", psutil.Process().memory_info
+    sizes, done = [held().rss], threading.Event()
 
     def watch():
         while not done.wait(0.02):
-            peak[0] = max(peak[0], process.memory_info().rss)
+            sizes.append(held().rss)
 
     synchronise(device)
     if on_cuda:
@@ -220,8 +203,8 @@ def measure(device="cpu"):
         cost.seconds, cost.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         done.set()
         watcher.join()
-        peak[0] = max(peak[0], process.memory_info().rss)
-        cost.peak_mb = (torch.cuda.max_memory_allocated(device) if on_cuda else peak[0]) / 1e6
+        peak = torch.cuda.max_memory_allocated(device) if on_cuda else max(*sizes, held().rss)
+        cost.peak_mb = peak / 1e6
 
 
 def count_parameters(model: torch.nn.Module) -> int:

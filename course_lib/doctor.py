@@ -9,25 +9,21 @@ import re
 import shutil
 import socket
 import sys
+from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from course_lib import commands, environment, installer, settings
 from course_lib.settings import CourseError
 
 GOOD, BAD, NOTE = "✓", "✗", "–"
-GIGABYTES_OF_DISK = 1  # for data, caches and checkpoints
+GIGABYTES_OF_DISK = 1  # for data, caches and weights
 GIGABYTES_OF_MEMORY = 2  # a lesson needs up to 1.2, JupyterLab and the browser the rest
 
 
-class Finding(NamedTuple):
-    """One line of the report: a mark, what was looked at, and what was found or is to do."""
-
-    mark: str
-    name: str
-    text: str
+# One line of the report: a mark, what was looked at, and what was found or is to do.
+Finding = namedtuple("Finding", "mark name text")
 
 
 def main(argv: list[str]) -> int:
@@ -79,11 +75,9 @@ def choices() -> Iterator[tuple[str, str]]:
 
 def disk() -> Iterator[tuple[str, str]]:
     """Write a file under COURSE_HOME and look how much room is left."""
-    with settings.atomic(settings.cache_dir() / "doctor") as temporary:
-        temporary.touch()
-    free = shutil.disk_usage(settings.home()).free
+    settings.write(settings.cache_dir() / "doctor", "")
     advice = f"free {GIGABYTES_OF_DISK} GB, or set COURSE_HOME to a folder on another disk"
-    yield _room(free, GIGABYTES_OF_DISK, advice)
+    yield _room(shutil.disk_usage(settings.home()).free, GIGABYTES_OF_DISK, advice)
 
 
 def _room(free: int, gigabytes: int, advice: str) -> tuple[str, str]:
@@ -95,10 +89,8 @@ def port() -> Iterator[tuple[str, str]]:
     """Look whether JupyterLab's usual port is free."""
     with socket.socket() as client:
         in_use = client.connect_ex(("127.0.0.1", commands.FIRST_PORT)) == 0
-    if in_use:
-        yield NOTE, f"{commands.FIRST_PORT} is in use, JupyterLab will take the next free one"
-    else:
-        yield GOOD, f"{commands.FIRST_PORT} is free"
+    busy = NOTE, f"{commands.FIRST_PORT} is in use, JupyterLab will take the next free one"
+    yield busy if in_use else (GOOD, f"{commands.FIRST_PORT} is free")
 
 
 def packages() -> Iterator[tuple[str, str]]:
@@ -154,8 +146,7 @@ def devices() -> Iterator[tuple[str, str]]:
             advice = "install torch anew" if name == "cpu" else "set COURSE_DEVICE=cpu"
             yield BAD, f"{name} computes {', '.join(wrong)} wrongly: {advice}"
         else:
-            kind = torch.cuda.get_device_name() if name == "cuda" else name
-            yield GOOD, f"torch {torch.__version__} computes rightly on {kind}"
+            yield GOOD, f"torch {torch.__version__} computes rightly on {name}"
     if installer.has_nvidia() and not gpus["cuda"]:
         text = "there is an NVIDIA driver, but this torch cannot use it"
         yield NOTE, f"{text}: see https://pytorch.org/get-started/locally"

@@ -2,30 +2,22 @@
 
 import functools
 import gzip
-import hashlib
 import json
 import os
-import shutil
 import tarfile
-import time
 import urllib.parse
 from pathlib import Path
 
 import numpy as np
+import pooch
+import requests
 import torch
-from tqdm import tqdm
 
 from course_lib import settings
 from course_lib.settings import CourseError
 
 CONNECT_SECONDS = 5
 STALL_SECONDS = 15
-SLOWEST = 2_000  # bytes per second; a transfer that stays below it for STALL_SECONDS is given up
-CHUNK = 4096
-
-
-class _Refused(Exception):
-    """What a mirror sent is not what was asked for; the next one is tried."""
 
 
 @functools.cache
@@ -37,14 +29,9 @@ def catalogue() -> dict[str, dict]:
 
 def fault(path: Path, expected: dict) -> str:
     """Say how a file differs from its entry in data/checksums.json; "" if it is the right one."""
-    try:
-        found = path.stat().st_size
-        if found != expected["bytes"]:
-            return f"has {found:,} bytes instead of {expected['bytes']:,}"
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
+    if (found := path.stat().st_size) != expected["bytes"]:
+        return f"has {found:,} bytes instead of {expected['bytes']:,}"
+    digest = pooch.file_hash(path)
     right = digest == expected["sha256"]
     return "" if right else f"has SHA-256 {digest} instead of {expected['sha256']}"
 
@@ -80,11 +67,10 @@ def get(name: str, file: str) -> Path:
             return target
         reasons.append(f"{urllib.parse.urlsplit(address).hostname} {failure}")
         print(f"{file}: {reasons[-1]}; trying the next place.", flush=True)
-    raise CourseError(
-        f"Cannot get {file} ({expected['bytes'] / 1e6:.2g} MB) of {name} ({'; '.join(reasons)}): "
-        f"put the file into {target.parent}, or set COURSE_DATA_MIRROR to a folder or address "
-        f"that holds {name}/{file}."
-    )
+    lacking = f"Cannot get {file} ({expected['bytes'] / 1e6:.2g} MB) of {name}"
+    mirror = f"set COURSE_DATA_MIRROR to a folder or address that holds {name}/{file}"
+    advice = f"put the file into {target.parent}, or {mirror}"
+    raise CourseError(f"{lacking} ({'; '.join(reasons)}): {advice}.")
 
 
 def fetch(name: str) -> list[Path]:
@@ -93,8 +79,7 @@ def fetch(name: str) -> list[Path]:
     for file in catalogue()[name]["files"]:
         found, target = get(name, file), settings.data_dir() / name / file
         if found.parent == _mirror_folder(name):
-            with settings.atomic(target) as temporary:
-                shutil.copyfile(found, temporary)
+            settings.write(target, found.read_bytes())
             found = target
         paths.append(found)
     return paths
@@ -150,56 +135,23 @@ def _mirror_folder(name: str) -> Path | None:
     return Path(_mirror()).expanduser().resolve() / name if is_folder else None
 
 
-class _Bar(tqdm):
-    """A progress bar that gives up on a transfer of too many bytes, or of too few in a while."""
-
-    def __init__(self, *args, **settings):
-        self.mark, self.since = 0, time.monotonic()
-        super().__init__(*args, **settings)
-
-    def update(self, size=1):
-        """Count `size` more bytes."""
-        super().update(size)
-        if self.n > self.total:
-            raise _Refused(f"is larger than {self.total:,} bytes")
-        seconds = time.monotonic() - self.since
-        if seconds > STALL_SECONDS:
-            if self.n - self.mark < SLOWEST * seconds:
-                raise _Refused(f"comes with less than {SLOWEST:,} bytes per second")
-            self.mark, self.since = self.n, self.since + seconds
-
-
 def _download(url: str, target: Path, expected: dict) -> str:
     """Download a file, verify it and put it in its place; return "" or what the mirror did wrong.
 
     Raises CourseError if the file cannot be written.
     """
-    import requests
-
+    wait, plain = (CONNECT_SECONDS, STALL_SECONDS), {"Accept-Encoding": "identity"}
+    get = pooch.HTTPDownloader(progressbar=True, timeout=wait, headers=plain)
     try:
         with settings.atomic(target) as temporary:
-            _transfer(url, temporary, expected["bytes"])
-            problem = fault(temporary, expected)
-            if problem:
-                raise _Refused(problem)
+            get(url, str(temporary), None)
+            if problem := fault(temporary, expected):
+                raise ValueError(f"it {problem}")
         return ""
-    except _Refused as error:
-        return f"sent a wrong file: it {error}"
     except requests.HTTPError as error:
         return f"answered {error.response.status_code}"
-    except requests.exceptions.ChunkedEncodingError:
-        return "broke off half-way"
-    except (requests.RequestException, ValueError) as error:
+    except requests.RequestException as error:
         late = isinstance(error, requests.Timeout) or "timed out" in str(error)
-        return "did not answer in time" if late else "cannot be reached"
-
-
-def _transfer(url: str, path: Path, size: int):
-    import pooch
-
-    name, wait = url.rsplit("/", 1)[-1], (CONNECT_SECONDS, STALL_SECONDS)
-    plain = {"Accept-Encoding": "identity"}
-    get = pooch.HTTPDownloader(chunk_size=CHUNK, timeout=wait, headers=plain)
-    look = {"desc": name, "leave": False, "delay": 0.5}
-    with path.open("wb") as file, _Bar.wrapattr(file, "write", size, **look) as counted:
-        get(url, counted, None)
+        return "did not answer in time" if late else "cannot be reached, or broke off half-way"
+    except ValueError as error:
+        return f"sent a wrong file: {error}"

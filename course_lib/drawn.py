@@ -27,11 +27,20 @@ def sample(sample_factors, split: str, n: int, seed: int) -> dict[str, torch.Ten
     return {name: torch.cat([block[name] for block in blocks])[:n] for name in blocks[0]}
 
 
-def kept(path, make) -> dict[str, torch.Tensor]:
-    """Return the tensors in a file of the cache; if it is missing or damaged, make() them again."""
-    with suppress(OSError, SafetensorError):
-        return safetensors.load(path.read_bytes())
-    tensors = make()
-    with suppress(settings.CourseError, SafetensorError), settings.atomic(path) as temporary:
-        safetensors.save_file(tensors, temporary)
-    return tensors
+def load(name: str, sizes: dict, split: str, size: int | None, seed: int, render):
+    """Return (images, factors) of the first `size` of a split, all if None; kept on disk as `name`.
+
+    render(n, seed, split) -> images and factors of the first n; sizes: of the whole splits.
+    """
+    size = sizes.get(split, 1) if size is None else size
+    n = max(1, -(-size // BLOCK)) * BLOCK
+    path = settings.cache_dir() / f"{name}-{split}-{seed}-{n}.safetensors"
+    try:
+        tensors = safetensors.load(path.read_bytes())
+    except (OSError, SafetensorError):  # missing or damaged
+        images, factors = render(n, seed, split)
+        tensors = factors | {"images": images}
+        with suppress(settings.CourseError, SafetensorError), settings.atomic(path) as temporary:
+            safetensors.save_file(tensors, temporary)
+    first = {key: values[:size] for key, values in tensors.items()}
+    return first.pop("images"), first

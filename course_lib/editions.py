@@ -18,7 +18,7 @@ import mimetypes
 import re
 from pathlib import Path
 
-from course_lib.settings import ROOT, CourseError, atomic
+from course_lib.settings import ROOT, CourseError, write
 
 ROUTES = ("core", "workshop")
 MANIFEST = ".handed_out.json"
@@ -55,10 +55,8 @@ def solved(code: str) -> str:
     """
     plain = BLOCK.sub(lambda block: block["answer"], code)
     if left := MARKER.search(plain):
-        raise CourseError(
-            f"'{left[0]}' does not belong to a whole exercise: '### TODO: what to write', "
-            "'### BEGIN SOLUTION', the answer and '### END SOLUTION', at one indentation."
-        )
+        whole = "'### TODO: ...', '### BEGIN SOLUTION', the answer, '### END SOLUTION'"
+        raise CourseError(f"'{left[0]}' does not belong to {whole}, at one indentation.")
     return plain
 
 
@@ -156,10 +154,8 @@ def _read_manifest(folder: Path) -> dict:
     notebooks: name -> the fingerprints of all its editions, the latest one last.
     """
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        known = {name: list(editions) for name, editions in dict(found["notebooks"]).items()}
-        return {"course": str(found["course"]), "notebooks": known}
-    except (OSError, ValueError, TypeError, KeyError):
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {"course": "", "notebooks": {}}
 
 
@@ -185,12 +181,9 @@ def hand_out(folder: Path, editions: dict, course: str = "") -> list[str]:
         if _fingerprint_of(place) != new:
             write_notebook(place, nb)
         if place.name != name:
-            said.append(
-                f"{name} is yours and stays as it is; the course's new one is {place.name}."
-            )
+            said.append(f"{name} is yours and stays; the course's new one is {place.name}.")
         known.append(new)
-    with atomic(folder / MANIFEST) as path:
-        path.write_text(json.dumps(manifest | {"course": course}, indent=1), encoding="utf-8")
+    write(folder / MANIFEST, json.dumps(manifest | {"course": course}, indent=1))
     return said
 
 
@@ -205,5 +198,4 @@ def write_notebook(path: Path, nb):
     """Write a notebook as Jupyter does: UTF-8, one line of text per line."""
     import nbformat
 
-    with atomic(path) as temporary:
-        temporary.write_text(nbformat.writes(nb) + "\n", encoding="utf-8", newline="\n")
+    write(path, nbformat.writes(nb) + "\n")

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,7 +21,6 @@ except ImportError:  # Windows
     peak = psutil.Process().memory_info().peak_wset
 devices = [value for value in globals().values() if type(value).__name__ == "device"]
 print(devices[0] if devices else "cpu", peak, end="")"""
-CELL_FILE = re.compile(r"[^\s\"']*ipykernel_\d+[\\/]+\d+\.py")
 
 
 def execute(nb, folder: Path, *, root: Path = ROOT, report=lambda text: None, **variables) -> dict:
@@ -34,15 +32,12 @@ def execute(nb, folder: Path, *, root: Path = ROOT, report=lambda text: None, **
     """
     from jupyter_client.kernelspec import KernelSpecManager
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
     from nbformat.v4 import new_code_cell
 
-    client = NotebookClient(
-        nb,
-        resources={"metadata": {"path": str(folder)}},
-        record_timing=False,
-        store_widget_state=False,
-        shutdown_kernel="immediate",
-    )
+    options = {"resources": {"metadata": {"path": str(folder)}}, "shutdown_kernel": "immediate"}
+    options |= {"record_timing": False, "store_widget_state": False, "coalesce_streams": True}
+    client = NotebookClient(nb, **options)
     this_python = KernelSpecManager(kernel_dirs=[])  # whatever kernels are installed
     client.create_kernel_manager().kernel_spec_manager = this_python
     python_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
@@ -52,7 +47,13 @@ def execute(nb, folder: Path, *, root: Path = ROOT, report=lambda text: None, **
         for position, cell in enumerate(nb.cells):
             elapsed = time.perf_counter() - start
             report(f"cell {position + 1}/{len(nb.cells)}, {elapsed:.0f} s")
-            _execute_cell(client, cell, position)
+            try:
+                client.execute_cell(cell, position)
+            except (CellExecutionError, DeadKernelError) as error:
+                died = "The kernel died; most often there was too little memory."
+                reason = COLOUR.sub("", getattr(error, "traceback", died))
+                failed = f"Cell {cell.id} failed:\n\n{cell.source}\n\n{reason}"
+                raise CourseError(failed) from None
         seconds = time.perf_counter() - start
         nb.cells.append(new_code_cell(PROBE))
         client.execute_cell(nb.cells[-1], len(nb.cells) - 1)
@@ -60,53 +61,14 @@ def execute(nb, folder: Path, *, root: Path = ROOT, report=lambda text: None, **
     return {"device": device, "seconds": round(seconds, 1), "peak_mb": int(peak) >> 20}
 
 
-def _execute_cell(client, cell, position: int):
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
+def tidy_outputs(nb):
+    """Leave in the outputs what every reader can see.
 
-    try:
-        client.execute_cell(cell, position)
-    except (CellExecutionError, DeadKernelError) as error:
-        died = "The kernel died; most often there was too little memory."
-        reason = COLOUR.sub("", getattr(error, "traceback", died))
-        raise CourseError(f"Cell {cell.id} failed:\n\n{cell.source}\n\n{reason}") from None
-
-
-def tidy_outputs(nb, root: Path = ROOT):
-    """Leave in the outputs what every reader can see and what does not change from run to run.
-
-    Widgets keep their static picture; what a starting kernel writes to stderr goes; streams that
-    arrived in pieces are joined; paths of this machine are replaced.
+    Widgets keep their static picture; what a starting kernel writes to stderr goes.
     """
     for position, cell in enumerate(code_cells(nb)):
-        kept = []
+        if position == 0:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         for output in cell.outputs:
             output.get("data", {}).pop(WIDGET, None)
-            starting = position == 0 and output.get("name") == "stderr"
-            if starting or output.get("data") == {}:
-                continue
-            if kept and output.output_type == "stream" and output.name == kept[-1].get("name"):
-                kept[-1].text += output.text
-            else:
-                kept.append(output)
-        cell.outputs = [_without_paths(output, _places(root)) for output in kept]
-
-
-def _places(root: Path) -> list[tuple[str, str]]:
-    known = [(root, "."), (Path(sys.prefix), "python"), (Path.home(), "~")]
-    places = [(str(path), short) for path, short in known if path.parent != path]
-    return places + [(path.replace("\\", "\\\\"), short) for path, short in places]
-
-
-def _without_paths(value, places):
-    """Return an output with the paths of this machine replaced; pictures stay as they are."""
-    if isinstance(value, list):
-        return [_without_paths(item, places) for item in value]
-    if isinstance(value, dict):
-        for key in value:
-            if not key.startswith("image/"):
-                value[key] = _without_paths(value[key], places)
-    if not isinstance(value, str):
-        return value
-    for path, short in places:
-        value = value.replace(path, short)
-    return CELL_FILE.sub("<cell>", value)
+        cell.outputs = [output for output in cell.outputs if output.get("data") != {}]

@@ -49,7 +49,8 @@ class Picture(widgets.VBox):
             with display.held():
                 picture = make()
                 if not isinstance(picture, Figure | bytes):
-                    picture = plots.show_images(picture, value_range=_range(picture))
+                    whole = str(picture.dtype).endswith("uint8")
+                    picture = plots.show_images(picture, value_range=(0, 255 if whole else 1))
             self.png = display.as_png(picture)
         except Exception as error:
             name = "" if isinstance(error, CourseError) else f"{type(error).__name__}: "
@@ -58,10 +59,8 @@ class Picture(widgets.VBox):
         label = "" if isinstance(picture, bytes) else picture.get_label()
         self.alt = self._given_alt or label or "Picture made by the controls above it."
         file = base64.b64encode(self.png).decode()
-        self._frame.value = (
-            f'<img alt="{html.escape(self.alt)}" style="max-width: 100%" '
-            f'src="data:image/png;base64,{file}">'
-        )
+        look = f'alt="{html.escape(self.alt)}" style="max-width: 100%"'
+        self._frame.value = f'<img {look} src="data:image/png;base64,{file}">'
 
     def _repr_mimebundle_(self, **settings):
         data, metadata = super()._repr_mimebundle_(**settings), {}
@@ -69,10 +68,6 @@ class Picture(widgets.VBox):
             twin, metadata = display.bundle(self.png, self.alt)
             data |= twin
         return data, metadata
-
-
-def _range(images) -> tuple[float, float]:
-    return (0, 255) if str(images.dtype).endswith("uint8") else (0, 1)
 
 
 class View(Picture):
@@ -86,7 +81,6 @@ class View(Picture):
         super().__init__(controls, alt)
         self._draw = draw
         self._controls = {control.description: control for control in controls}
-        self._moving = False
         self.redraw()
         for control in controls:
             control.observe(self.redraw, "value")
@@ -97,30 +91,13 @@ class View(Picture):
         return {name: control.value for name, control in self._controls.items()}
 
     def set(self, **values):
-        """Move controls by name, and draw once. Raises CourseError for what a control cannot do."""
-        for name, value in values.items():
-            self._require(name, value)
-        self._moving = True
+        """Move controls by name; the picture follows each of them."""
         for name, value in values.items():
             self._controls[name].value = value
-        self._moving = False
-        self.redraw()
 
     def redraw(self, _change=None):
         """Draw the picture anew for the present values."""
-        if not self._moving:
-            self.put(lambda: self._draw(**self.values))
-
-    def _require(self, name: str, value):
-        control = self._controls.get(name)
-        if control is None:
-            raise CourseError(f"There is no control {name!r}; there are {list(self._controls)}.")
-        if isinstance(control, widgets.Dropdown):
-            fits, allowed = value in control.options, f"one of {list(control.options)}"
-        else:
-            fits, allowed = control.min <= value <= control.max, f"{control.min} to {control.max}"
-        if not fits:
-            raise CourseError(f"{name} cannot be {value!r}; it can be {allowed}.")
+        self.put(lambda: self._draw(**self.values))
 
 
 class Upload(Picture):
@@ -132,9 +109,8 @@ class Upload(Picture):
 
     def __init__(self, on_picture, example=None, alt: str | None = None):
         self._on_picture = on_picture
-        self._button = widgets.FileUpload(
-            accept="image/*", multiple=False, description="Choose a picture", layout=WIDE["layout"]
-        )
+        look = {"description": "Choose a picture", "layout": WIDE["layout"]}
+        self._button = widgets.FileUpload(accept="image/*", multiple=False, **look)
         super().__init__([self._button], alt)
         if example is not None:
             self.read(example)

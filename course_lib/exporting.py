@@ -13,7 +13,7 @@ import sysconfig
 from pathlib import Path
 
 from course_lib.editions import code_cells, tags
-from course_lib.settings import ROOT, CourseError, atomic
+from course_lib.settings import ROOT, CourseError, write
 
 IMPORTS = (ast.Import, ast.ImportFrom)
 HEADER = '''# Generated from notebooks/src/{stem}.py by `python3 -m course_lib build {number}`.
@@ -36,15 +36,12 @@ def module_text(nb, stem: str) -> str:
     defined, used = names("\n".join(exported))
     available = _imports(nb)
     if missing := sorted(used - defined - set(available)):
-        where = _whereabouts(nb, missing[0])
-        raise CourseError(f"{stem}.py exports code that uses '{missing[0]}', {where}.")
+        advice = "tag the cell that defines it 'export', pass it as an argument or import it"
+        raise CourseError(f"{stem}.py exports code that uses '{missing[0]}': {advice}.")
     title = re.search(r"^# (?:\d\d )?(.+)$", nb.cells[0].source, re.MULTILINE)
-    header = HEADER.format(
-        stem=stem,
-        number=stem[:2],
-        title=title[1] if title else stem[3:],
-        imports="\n".join(sorted(line for name in used - defined for line in available[name])),
-    )
+    imports = "\n".join(sorted(line for name in used - defined for line in available[name]))
+    facts = {"stem": stem, "number": stem[:2], "title": title[1] if title else stem[3:]}
+    header = HEADER.format(imports=imports, **facts)
     return _formatted("\n\n\n".join([header, *exported]) + "\n")
 
 
@@ -82,22 +79,13 @@ def names(code: str) -> tuple[set[str], set[str]]:
     return defined, used - set(dir(builtins))
 
 
-def _whereabouts(nb, name: str) -> str:
-    for cell in code_cells(nb):
-        if name in names(cell.source)[0]:
-            return f"which cell {cell.id} defines: tag that cell 'export' or pass it as an argument"
-    return "which the lesson neither defines nor imports"
-
-
 def _formatted(code: str) -> str:
     """Sort the imports and format, where ruff is installed."""
     ruff = shutil.which("ruff", path=sysconfig.get_path("scripts"))
     place = ["--quiet", "--stdin-filename", str(ROOT / "course_lib" / "built" / "lesson.py"), "-"]
     for step in (["check", "--select=I", "--fix-only"], ["format"]) if ruff else ():
-        command = [ruff, *step, *place]
-        code = subprocess.run(
-            command, input=code, capture_output=True, check=True, encoding="utf-8"
-        ).stdout
+        pipes = {"stdout": subprocess.PIPE, "check": True, "encoding": "utf-8"}
+        code = subprocess.run([ruff, *step, *place], input=code, **pipes).stdout
     return code
 
 
@@ -117,8 +105,7 @@ def write_pictures(nb, number: str, root: Path):
     made = pictures(nb)
     for path in (root / "data" / "pictures").glob(f"{number}-*"):
         if path.name in made:
-            with atomic(path) as temporary:
-                temporary.write_bytes(made[path.name])
+            write(path, made[path.name])
 
 
 def built_hash(nb, folder: Path) -> str:
@@ -133,13 +120,17 @@ def built_hash(nb, folder: Path) -> str:
             tree = ast.parse(path.read_text(encoding="utf-8") if path.exists() else "")
             shapes[topic] = _shape(tree)
             waiting.append(tree)
-    return hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(shapes)
 
 
 def code_hash(path: Path) -> str:
     """Return a hash of a module's code; comments, docstrings and the formatting do not count."""
-    shape = _shape(ast.parse(path.read_text(encoding="utf-8")))
-    return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
+    return digest(_shape(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def digest(value) -> str:
+    """Return a short hash of what JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _built_imports(tree) -> set[str]:

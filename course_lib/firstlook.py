@@ -20,9 +20,8 @@ class Generator(nn.Module):
     def __init__(self, width=128):
         super().__init__()
         self.first = nn.Linear(10 + NUMBERS, width)
-        self.rest = nn.Sequential(
-            nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 28 * 28), nn.Sigmoid()
-        )
+        layers = nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 28 * 28)
+        self.rest = nn.Sequential(nn.SiLU(), *layers, nn.Sigmoid())
 
     def forward(self, digits, numbers):
         return self.rest(self.first(torch.cat([digits, numbers], dim=1))).view(-1, 1, 28, 28)

@@ -1,7 +1,6 @@
 """Pictures that people bring: opened safely, and a photographed digit turned into MNIST's form."""
 
 import io
-import struct
 import warnings
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from course_lib.settings import CourseError
 
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -25,67 +24,47 @@ def open_picture(source, *, max_pixels: int = 40_000_000) -> torch.Tensor:
     frames the first, and a line says so. The size is checked before anything is decoded.
     Raises CourseError for no file, no picture, a damaged one, or one of more than max_pixels.
     """
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return _open(io.BytesIO(source), "The picture", max_pixels)
-    path = Path(source).expanduser()
-    try:
-        with path.open("rb") as file:
-            return _open(file, str(path), max_pixels)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise CourseError(
-            f"{path} cannot be opened ({error.strerror}); check the name and the folder."
-        ) from error
-
-
-def _open(file, name: str, max_pixels: int) -> torch.Tensor:
+    in_memory = isinstance(source, bytes | bytearray | memoryview)
+    name = "The picture" if in_memory else str(source)
     too_large = f"{name} has more than {max_pixels / 1e6:g} million pixels"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of every oddity; what matters is raised
-        try:
-            Image.init()
-            picture = Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
-        except Image.DecompressionBombError as error:
-            raise CourseError(f"{too_large}; make it smaller first.") from error
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-            raise CourseError(
-                f"{name} is not a picture that can be read here (HEIC is none): save it as JPEG or "
-                "PNG first, on an iPhone by Settings, Camera, Formats, Most Compatible."
-            ) from error
-        with picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise CourseError(f"{too_large} ({width} x {height}); make it smaller first.")
-            return _decode(picture, name)
+    file = io.BytesIO(source) if in_memory else Path(source).expanduser()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of every oddity; what matters is raised
+            with Image.open(file, formats=FORMATS) as picture:
+                width, height = picture.size
+                if width * height > max_pixels:
+                    raise CourseError(f"{too_large} ({width} x {height}); make it smaller first.")
+                return _decode(picture, name)
+    except CourseError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise CourseError(f"{too_large}; make it smaller first.") from error
+    except Exception as error:  # a damaged file can make a decoder fail in any way
+        advice = "copy it again, or save it as JPEG or PNG"
+        phone = "HEIC of an iPhone: Settings, Camera, Formats, Most Compatible"
+        reason = f"{name} cannot be opened as a picture ({error})"
+        raise CourseError(f"{reason}: {advice} ({phone}).") from error
 
 
 def _decode(picture: Image.Image, name: str) -> torch.Tensor:
-    try:
-        if getattr(picture, "is_animated", False):
-            print(f"{name} holds {picture.n_frames} frames; the first one is used.")
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-            upright = _to_8_bits(upright, name)
-        if upright.has_transparency_data:
-            page = Image.new("RGBA", upright.size, "white")
-            upright = Image.alpha_composite(page, upright.convert("RGBA"))
-        pixels = np.array(upright.convert("RGB"))
-    except CourseError:
-        raise
-    except Exception as error:  # a damaged file can make a decoder fail in any way
-        raise CourseError(
-            f"{name} is damaged or cut off ({error}); copy or download it again."
-        ) from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    if getattr(picture, "is_animated", False):
+        print(f"{name} holds {picture.n_frames} frames; the first one is used.")
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        upright = _to_8_bits(upright, name)
+    if upright.has_transparency_data:
+        page = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(page, upright.convert("RGBA"))
+    return torch.from_numpy(np.array(upright.convert("RGB"))).permute(2, 0, 1).contiguous()
 
 
 def _to_8_bits(picture: Image.Image, name: str) -> Image.Image:
     values = np.asarray(picture).astype(np.float32)
     top = 1 if picture.mode == "F" else 65535
     if not (values.min() >= 0 and values.max() <= top):
-        raise CourseError(
-            f"{name} holds grey values from {values.min():g} to {values.max():g}, not 0 to {top}; "
-            "save it with 8 or 16 bits per pixel first."
-        )
+        found = f"grey values from {values.min():g} to {values.max():g}, not 0 to {top}"
+        raise CourseError(f"{name} holds {found}; save it with 8 or 16 bits per pixel first.")
     return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
 
 
@@ -125,9 +104,8 @@ def digit_from_photo(picture) -> torch.Tensor:
     if not isinstance(picture, torch.Tensor):
         picture = open_picture(picture)
     if picture.dtype != torch.uint8 or picture.ndim != 3:
-        raise CourseError(
-            f"digit_from_photo needs uint8 (C, H, W), not {picture.dtype} {tuple(picture.shape)}."
-        )
+        found = f"{picture.dtype} {tuple(picture.shape)}"
+        raise CourseError(f"digit_from_photo needs uint8 (C, H, W), not {found}.")
     ink = _ink(_small_grey(picture))
     mask = _strokes(ink, _threshold(ink))
     return torch.from_numpy(_centre(_scale(ink, mask))).unsqueeze(0)
@@ -171,10 +149,8 @@ def _threshold(ink: np.ndarray) -> float:
     strong = ink > threshold
     contrast = ink[strong].mean() - ink[~strong].mean() if strong.any() else 0
     if contrast < 0.1:
-        raise CourseError(
-            "No digit found: write one digit with a dark pen on plain paper, fill a good part of "
-            "the picture with it, and take it without a flash."
-        )
+        advice = "write one with a dark pen on plain paper, fill the picture, and use no flash"
+        raise CourseError(f"No digit found: {advice}.")
     return threshold
 
 
@@ -196,9 +172,8 @@ def _main_group(ink: np.ndarray, mask: np.ndarray, reach: int) -> np.ndarray:
 
     A group that the edge of the picture cuts off hardly counts: a table, a finger, a shadow.
     """
-    groups, count = scipy.ndimage.label(
-        scipy.ndimage.binary_dilation(mask, iterations=reach), np.ones((3, 3))
-    )
+    near = scipy.ndimage.binary_dilation(mask, iterations=reach)
+    groups, count = scipy.ndimage.label(near, np.ones((3, 3)))
     numbers = np.arange(1, count + 1)
     mass = scipy.ndimage.sum_labels(ink * mask, groups, numbers)
     centres = np.array(scipy.ndimage.center_of_mass(ink * mask, groups, numbers))
@@ -226,25 +201,19 @@ def _scale(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _thicken(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the ink, spread so far that scaled strokes are THIN pixels wide if they were less."""
     scale = BOX / max(bound.stop - bound.start for bound in _bounds(mask))
-    radii = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1][
-        morphology.skeletonize(mask)
-    ]
-    lacking = (THIN / scale) / 2 - np.median(radii)
-    return (
-        scipy.ndimage.grey_dilation(ink, footprint=morphology.disk(round(lacking)))
-        if lacking >= 1
-        else ink
-    )
+    radii = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    lacking = THIN / scale / 2 - np.median(radii[morphology.skeletonize(mask)])
+    if lacking < 1:
+        return ink
+    return scipy.ndimage.grey_dilation(ink, footprint=morphology.disk(round(lacking)))
 
 
 def _centre(digit: np.ndarray) -> np.ndarray:
     """Return the digit in FIELD x FIELD pixels, the centre of mass at pixel (14, 14): MNIST."""
     field, mass = np.zeros((FIELD, FIELD), np.float32), scipy.ndimage.center_of_mass(digit)
-    places = [
-        np.clip(round(FIELD / 2 - centre), 0, FIELD - side) + np.arange(side)
-        for centre, side in zip(mass, digit.shape, strict=True)
-    ]
-    field[np.ix_(*places)] = digit
+    (height, width), centre = digit.shape, (round(FIELD / 2 - at) for at in mass)
+    top, left = np.clip([*centre], 0, [FIELD - height, FIELD - width])
+    field[top : top + height, left : left + width] = digit
     return field
 
 

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
 import urllib.request
 import venv
@@ -22,7 +21,6 @@ from course_lib import environment, settings
 from course_lib.settings import CourseError
 
 GIGABYTES, GIGABYTES_WITH_CUDA = 3, 10  # of disk for the environment and pip's work
-ELSEWHERE = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")  # would not install into .venv
 
 
 def set_up(why: str, lacking: list[str]):
@@ -62,43 +60,29 @@ def _make():
         home.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(home).free / 1e9
         if free < _gigabytes():
-            raise CourseError(
-                f"The set-up needs {_gigabytes()} GB of disk and {home} has {free:.1f}: free some "
-                "space, or set COURSE_HOME to a folder on another disk."
-            )
+            need = f"The set-up needs {_gigabytes()} GB of disk and {home} has {free:.1f}"
+            raise CourseError(f"{need}: free some, or set COURSE_HOME to a folder elsewhere.")
         venv.create(environment.folder(), clear=True, symlinks=links, with_pip=True)
     except subprocess.CalledProcessError as error:  # of pip, which installs itself
         raise CourseError(explain((error.output or b"").decode("utf-8", "replace"))) from error
     except (OSError, ValueError) as error:
-        raise CourseError(
-            f"Cannot write to {home} ({error}): free some space, close the programs that use it, "
-            "or set COURSE_HOME to another folder."
-        ) from error
+        advice = "close the programs that use it, or set COURSE_HOME to another folder"
+        raise CourseError(f"Cannot write to {home} ({error}): {advice}.") from error
 
 
 def _install():
     """Install the pinned versions, then write them down. Raises CourseError with pip's reason."""
     pip = [str(environment.python()), "-I", "-m", "pip"]
-    environ = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    environ = os.environ | {"PIP_USER": "0"}  # 1, as on some hubs, would not install into .venv
     known = subprocess.run([*pip, "config", "list"], env=environ, capture_output=True).stdout
     options = extra_index(known.decode("utf-8", errors="replace"))
     install = [*pip, "install", "--disable-pip-version-check", *options, *environment.pins()]
-    _run(install, environ)
+    held = {"stdout": 2, "stderr": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
+    done = subprocess.run(install, env=environ, **held)
+    if done.returncode:
+        raise CourseError(explain(done.stderr))
     _link()
-    with settings.atomic(environment.record()) as temporary:
-        temporary.write_text("\n".join(environment.contents()) + "\n", encoding="utf-8")
-
-
-def _run(install: list[str], environ: dict[str, str]):
-    """Run pip, its complaints held back. Raises CourseError, which explains them, if it fails."""
-    said, held = [], {"stdout": 2, "stderr": subprocess.PIPE, "errors": "replace"}
-    with subprocess.Popen(install, env=environ, encoding="utf-8", **held) as process:
-        for line in process.stderr:
-            said.append(line)
-            if "Retrying" in line:
-                _say("The package index does not answer; trying again ...")
-    if process.returncode:
-        raise CourseError(explain("".join(said)))
+    settings.write(environment.record(), "\n".join(environment.contents()) + "\n")
 
 
 def _link():
@@ -106,8 +90,7 @@ def _link():
     base = str(environment.folder())
     site = sysconfig.get_path("purelib", "venv", {"base": base, "platbase": base})
     line = f"import sys; sys.path.append({ascii(str(settings.ROOT))})\n"  # ASCII: in any encoding
-    with settings.atomic(Path(site, "course_lib.pth")) as temporary:
-        temporary.write_text(line, encoding="utf-8")
+    settings.write(Path(site, "course_lib.pth"), line)
 
 
 def extra_index(pip_config: str) -> list[str]:
@@ -130,17 +113,10 @@ def has_nvidia() -> bool:
 
 
 def answers(url: str, seconds: float = 3) -> bool:
-    """Return whether a web page can be had in that time, the look-up of its name included."""
-    got = threading.Event()
-
-    def ask():
-        with suppress(Exception), urllib.request.urlopen(url, timeout=seconds):
-            got.set()
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return got.is_set()
+    """Return whether a web page can be had in that time."""
+    with suppress(OSError), urllib.request.urlopen(url, timeout=seconds):
+        return True
+    return False
 
 
 def explain(said: str) -> str:

@@ -53,16 +53,14 @@ class Judge:
         fits = [want in (None, got) for want, got in zip(self.shape, shape, strict=False)]
         if len(shape) != 3 or not all(fits):
             wanted = ", ".join("any" if n is None else str(n) for n in self.shape)
-            found = tuple(images.shape)
-            raise settings.CourseError(f"The judge reads images (N, {wanted}); these are {found}.")
+            raise settings.CourseError(f"The judge reads (N, {wanted}), not {tuple(images.shape)}.")
         if images.dtype == torch.uint8:
             return datasets.to_float(images.cpu())
         low, high = images.min().item(), images.max().item()
         if not (low >= 0 and high <= 1):
-            raise settings.CourseError(
-                f"The judge reads floats in [0, 1]; these reach from {low:.3g} to {high:.3g}. Map "
-                "the generator's range to [0, 1] first, or clip what sticks out on purpose."
-            )
+            reach = f"The judge reads floats in [0, 1]; these reach from {low:.3g} to {high:.3g}"
+            advice = "map the generator's range to [0, 1], or clip what sticks out on purpose"
+            raise settings.CourseError(f"{reach}: {advice}.")
         return images.detach().float().cpu()
 
 
@@ -76,10 +74,8 @@ def judge(data: str) -> Judge:
         return Judge("random filters", features.RandomFilters(), (3, None, None), {})
     path = weights_path(data)
     if not path.exists():
-        raise settings.CourseError(
-            f"There is no judge for {data!r} yet; python3 -m "
-            f"course_lib.experiments.judges {data} trains one."
-        )
+        advice = f"python3 -m course_lib.experiments.judges {data} trains one"
+        raise settings.CourseError(f"There is no judge for {data!r} yet; {advice}.")
     model, shape = untrained(data)
     facts = training.load_weights(path, model)
     return Judge(f"{data} judge ({facts['accuracy']:.2%} right)", model, shape, facts)

@@ -6,24 +6,20 @@ course_lib/built/topic.py.
 """
 
 import ast
-import hashlib
 import importlib.metadata
-import json
 import logging
 import platform
-import sys
 from datetime import date
 from pathlib import Path
 
 from course_lib import editions, exporting, settings
 from course_lib.editions import code_cells, learner_edition, tags
 from course_lib.execution import execute, tidy_outputs
-from course_lib.settings import ROOT, CourseError, atomic, work_dir
+from course_lib.exporting import digest
+from course_lib.settings import ROOT, CourseError, work_dir
 
-METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 
 # jupytext and nbformat are imported where they are used: they take two seconds, and `lab` needs
 # them only after the course has changed.
@@ -92,15 +88,12 @@ def stale(source: Path) -> str:
     new, old = complete(source), stored(source)
     if reason := _why_execute(source, new, old):
         return reason
-    if [_without_results(cell) for cell in new.cells] != [_without_results(c) for c in old.cells]:
+    _keep_results(new, old)
+    if new.cells != old.cells:
         return "its text has changed"
     if _text(built_path(source)) != export(source):
         return f"course_lib/built/{built_path(source).name} is not what the lesson exports"
     return ""
-
-
-def _without_results(cell) -> dict:
-    return {k: v for k, v in cell.items() if k not in ("outputs", "execution_count")}
 
 
 def _text(path: Path) -> str:
@@ -113,15 +106,11 @@ def _why_execute(source: Path, new, old) -> str:
         return "it was never built"
     stamp = old.metadata.get("course", {})
     code = [cell.source for cell in code_cells(new)]
-    if stamp.get("code") != _hash(code) or code != [cell.source for cell in code_cells(old)]:
+    if stamp.get("code") != digest(code) or code != [cell.source for cell in code_cells(old)]:
         return "its code has changed"
     if stamp.get("built") != exporting.built_hash(new, built_path(source).parent):
         return "a module that it imports from course_lib/built has changed"
     return ""
-
-
-def _hash(value) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def build(source: Path, *, profile: str = "standard", force: bool = False, report=print) -> str:
@@ -140,15 +129,12 @@ def build(source: Path, *, profile: str = "standard", force: bool = False, repor
         else:
             root, folder = source.parents[2], notebook_path(source).parent
             # The result must depend neither on the builder's settings nor on weights trained here.
-            variables = {"COURSE_PROFILE": profile, "COURSE_DATA": "strokes"}
-            variables |= {"COURSE_OWN_WEIGHTS": "0"}
-            facts = execute(nb, folder, root=root, report=report, **variables)
-            tidy_outputs(nb, root)
+            fixed = {"COURSE_DATA": "strokes", "COURSE_OWN_WEIGHTS": "0"}
+            facts = execute(nb, folder, root=root, report=report, COURSE_PROFILE=profile, **fixed)
+            tidy_outputs(nb)
             nb.metadata["course"] = _stamp(source, nb, profile=profile, **facts)
             done = f"executed in {facts['seconds']:.0f} s, {facts['peak_mb']} MB"
-        if profile == "smoke":
-            done += "; a smoke run is no result, the notebook stays as it is"
-        else:
+        if profile != "smoke":  # which is no result: the notebook stays as it is
             editions.write_notebook(notebook_path(source), nb)
             exporting.write_pictures(nb, source.name[:2], source.parents[2])
     except BaseException:
@@ -161,8 +147,7 @@ def _write_module(path: Path, text: str):
     if not text:
         path.unlink(missing_ok=True)
     elif text != _text(path):
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        settings.write(path, text)
 
 
 def _keep_results(nb, old):
@@ -173,14 +158,13 @@ def _keep_results(nb, old):
 
 def _stamp(source: Path, nb, **facts) -> dict:
     """Return how a notebook came about: what its outputs depend on, and what they cost."""
-    packages = ("torch", "numpy", "matplotlib")
     return {
-        "code": _hash([cell.source for cell in code_cells(nb)]),
+        "code": digest([cell.source for cell in code_cells(nb)]),
         "built": exporting.built_hash(nb, built_path(source).parent),
         **facts,
         "date": date.today().isoformat(),
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
+        **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "matplotlib")},
     }
 
 
@@ -198,26 +182,18 @@ def main(argv: list[str]) -> int:
     add("--force", action="store_true", help="execute even if nothing has changed")
     add("--profile", choices=settings.PROFILES, default="standard", help=smoke)
     wanted = parser.parse_args(argv)
-    chosen = _chosen(wanted.lessons)
+    known = {source.name[:2]: source for source in sources()}
+    if unknown := sorted(set(wanted.lessons) - set(known)):
+        raise CourseError(f"There is no lesson {unknown[0]}; there are {', '.join(known)}.")
+    chosen = [known[number] for number in wanted.lessons or known]
     if wanted.check:
         reasons = {source.stem: stale(source) for source in chosen}
         print(*(f"{name}: {why or 'up to date'}" for name, why in reasons.items()), sep="\n")
         return int(any(reasons.values()))
-    try:
-        for source in chosen:
-            _build_aloud(source, wanted.profile, wanted.force)
-    except KeyboardInterrupt:
-        logging.getLogger("asyncio").disabled = True  # it would report the cell that was cut off
-        print("Stopped; the lesson is as it was.", file=sys.stderr)
-        return 130
+    logging.getLogger("asyncio").disabled = True  # Ctrl-C is no news: the lesson is as it was
+    for source in chosen:
+        _build_aloud(source, wanted.profile, wanted.force)
     return 0
-
-
-def _chosen(numbers: list[str]) -> list[Path]:
-    known = {source.name[:2]: source for source in sources()}
-    if unknown := sorted(set(numbers) - set(known)):
-        raise CourseError(f"There is no lesson {unknown[0]}; there are {', '.join(known)}.")
-    return [known[number] for number in numbers or known]
 
 
 def _build_aloud(source: Path, profile: str, force: bool):
@@ -260,7 +236,7 @@ def main_student(argv: list[str]) -> int:
 
 def _hand_out(folder: Path, *, solutions: bool = True, route: str | None = None) -> list[str]:
     made_from = [Path(editions.__file__), *sources()]
-    course = _hash([solutions, route, *(path.read_text(encoding="utf-8") for path in made_from)])
+    course = digest([solutions, route, *(path.read_text(encoding="utf-8") for path in made_from)])
     if editions.is_current(folder, course):
         return []
     notebooks = {}

@@ -6,6 +6,7 @@ sharp corner at a point marked `!`, and is lifted at a bar `|`. Weights are rela
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,11 @@ def _even(matrix: np.ndarray, points: np.ndarray, count: int) -> np.ndarray:
     return np.stack([np.interp(wanted, along, column) for column in matrix.T], axis=1)
 
 
-def _parse(strokes: str) -> list[tuple[np.ndarray, list[bool]]]:
-    parsed = []
+def _parse(strokes: str) -> Iterator[tuple[np.ndarray, list[bool]]]:
     for stroke in strokes.split("|"):
         words = stroke.split()
         points = np.array([[float(v) for v in w.rstrip("!").split(",")] for w in words]) / 100
-        parsed.append((points, [w.endswith("!") for w in words]))
-    return parsed
+        yield points, [w.endswith("!") for w in words]
 
 
 def trace(strokes: str, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -60,7 +59,7 @@ def trace(strokes: str, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     The matrix takes the control points to `samples` points that follow the pen at even distances;
     a link is 0 where the pen is lifted between two of them, else 1.
     """
-    parsed = _parse(strokes)
+    parsed = list(_parse(strokes))
     dense = [_stroke_matrix(corners, 30) for _, corners in parsed]
     paths = [m @ p for m, (p, _) in zip(dense, parsed, strict=True)]
     length = np.array([np.linalg.norm(np.diff(p, axis=0), axis=1).sum() for p in paths])

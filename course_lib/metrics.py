@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 import torch
@@ -13,12 +13,7 @@ from course_lib.settings import CourseError
 BLOCK = 256  # rows at a time: 256 x 10,000 distances take 20 MB
 
 
-class Interval(NamedTuple):
-    """A mean with the two ends of its interval."""
-
-    mean: float
-    lo: float
-    hi: float
+Interval = namedtuple("Interval", "mean lo hi")  # a mean with the two ends of its interval
 
 
 def frechet_distance(a, b) -> float:
@@ -80,15 +75,14 @@ def precision_recall(real, fake, k: int = 3) -> tuple[float, float]:
     if not 1 <= k < min(len(real), len(fake)):
         raise CourseError(f"precision_recall needs k >= 1 and more than k = {k} rows of each.")
     real, fake = real - real.mean(0), fake - real.mean(0)
-    real_radii, fake_radii = _squared_radii(real, k), _squared_radii(fake, k)
-    precise = torch.zeros(len(fake), dtype=torch.bool)
-    recalled = torch.zeros(len(real), dtype=torch.bool)
-    for start in range(0, len(fake), BLOCK):
-        rows = slice(start, start + BLOCK)
-        squared = _squared_distances(fake[rows], real)
-        precise[rows] = (squared <= real_radii).any(1)
-        recalled |= (squared <= fake_radii[rows, None]).any(0)
-    return precise.double().mean().item(), recalled.double().mean().item()
+    return _covered(fake, real, k), _covered(real, fake, k)
+
+
+def _covered(points, centres, k) -> float:
+    """Return the share of points in a ball that reaches from a centre to its k-th neighbour."""
+    radii = _squared_radii(centres, k)
+    blocks = (_squared_distances(rows, centres) <= radii for rows in points.split(BLOCK))
+    return torch.cat([block.any(1) for block in blocks]).double().mean().item()
 
 
 def _squared_radii(x, k):
@@ -124,12 +118,10 @@ def nearest_distance(samples, train) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _nearest(rows, train):
     """Return distance (N,) and index (N,) of the training row nearest to each row."""
-    best = torch.full((len(rows),), math.inf, dtype=torch.float64)
-    index = torch.zeros(len(rows), dtype=torch.int64)
-    for start in range(0, len(train), BLOCK):
-        squared, i = _squared_distances(rows, train[start : start + BLOCK].double()).min(1)
-        closer = squared < best
-        best[closer], index[closer] = squared[closer], start + i[closer]
+    blocks = [_squared_distances(rows, block.double()).min(1) for block in train.split(BLOCK)]
+    squared, within = (torch.stack(parts) for parts in zip(*blocks, strict=True))  # (blocks, N)
+    block = squared.argmin(0)
+    index = BLOCK * block + within.gather(0, block[None])[0]
     return (rows - train[index].double()).square().sum(1).sqrt(), index
 
 
@@ -168,8 +160,6 @@ def bits_per_dim(nats, dims: int):
 
     nats: a number or (N,); dims: C * H * W of one image >= 1 -> a number or float64 (N,).
     """
-    if dims < 1:
-        raise CourseError(f"bits_per_dim needs dims = C * H * W of one image, not {dims}.")
     bits = _tensor(nats).double() / (dims * math.log(2))
     return bits if bits.ndim else bits.item()
 
@@ -179,47 +169,26 @@ def class_coverage(labels, num_classes: int) -> float:
 
     labels: (N,) integers in [0, K), else CourseError -> 1/K (one class only) to 1.
     """
-    counts = _class_counts(labels, num_classes)
-    return (10 * num_classes * counts >= counts.sum()).double().mean().item()
-
-
-def class_balance(labels, reference) -> float:
-    """Return the total-variation distance of the class histogram to a reference: 0 is best.
-
-    labels: (N,) integers in [0, K), else CourseError; reference: K for equal shares, or (K,)
-    counts or shares -> sum_k |p_k - q_k| / 2 in [0, 1], the share of labels out of place.
-    """
-    reference = _tensor(reference).double()
-    target = reference if reference.ndim else torch.ones(int(reference), dtype=torch.float64)
-    if target.ndim != 1 or not target.sum() > 0 or target.min() < 0:
-        raise CourseError("class_balance needs reference = K, or K counts that are not negative.")
-    counts = _class_counts(labels, len(target)).double()
-    return (counts / counts.sum() - target / target.sum()).abs().sum().item() / 2
-
-
-def _class_counts(labels, num_classes):
     labels = _tensor(labels)
     whole = labels.ndim == 1 and len(labels) and not labels.is_floating_point()
     if not whole or labels.min() < 0 or labels.max() >= num_classes:
         raise CourseError(f"Labels must be (N,) integers from 0 to {num_classes - 1}, N >= 1.")
-    return torch.bincount(labels.long(), minlength=num_classes)
+    counts = torch.bincount(labels.long(), minlength=num_classes)
+    return (10 * num_classes * counts >= counts.sum()).double().mean().item()
 
 
-def bootstrap(fn, *arrays, repeats: int = 39, seed: int = 0, paired: bool = False) -> Interval:
+def bootstrap(fn, *arrays, repeats: int = 39, seed: int = 0) -> Interval:
     """Return mean and 95 % interval of fn(*arrays) over rows redrawn with replacement.
 
-    arrays: (N_i, ...) each; paired: the same rows of all, which must then be equally long. lo,
-    hi: 2.5 and 97.5 % points; below 39 repeats the extremes, covering 1 - 2 / (repeats + 1).
+    arrays: (N_i, ...), each redrawn by itself; pairs belong into one array. lo, hi: 2.5 and 97.5 %
+    points; below 39 repeats the extremes, covering 1 - 2 / (repeats + 1).
     For means: accuracy, PSNR, nats. Not for distances of sets, which redrawn duplicates spoil
     (they double the Fréchet floor): see `split_floor`. Davison and Hinkley (1997), eq. 5.18.
     """
-    if paired and len({len(array) for array in arrays}) != 1:
-        raise CourseError("bootstrap(..., paired=True) needs arrays with equally many rows.")
     rng, values = np.random.default_rng(seed), []
     for _ in range(repeats):
-        rows = [rng.integers(len(array), size=len(array)) for array in arrays]
-        rows = [rows[0]] * len(rows) if paired else rows
-        values.append(fn(*(array[i] for array, i in zip(arrays, rows, strict=True))))
+        redrawn = (array[rng.integers(len(array), size=len(array))] for array in arrays)
+        values.append(fn(*redrawn))
     return _interval(values)
 
 
@@ -278,8 +247,6 @@ def _images(x, y, data_range, tolerance):
     slack = tolerance * (hi - lo)
     grey_levels_of_unit_images = hi > 100 and 0 < most <= 1 and x.is_floating_point()
     if not lo - slack <= least <= most <= hi + slack or grey_levels_of_unit_images or lo >= hi:
-        raise CourseError(
-            f"Values from {least:.4g} to {most:.4g} do not fit data_range ({lo}, {hi}): clamp "
-            "the images to it, or give the range that they have."
-        )
+        misfit = f"Values from {least:.4g} to {most:.4g} do not fit data_range ({lo}, {hi})"
+        raise CourseError(f"{misfit}: clamp the images to it, or give the range that they have.")
     return x.double() - lo, y.double() - lo, float(hi - lo)

@@ -1,7 +1,7 @@
 """Shapes cut from coloured paper: distances to their edges, soft shadows, light rims.
 
-A shape is a function of a Frame that returns how far every pixel is from the shape's edge:
-(n, H, W), in pixels, negative inside. `paste` lays it onto pictures, anti-aliased.
+A shape is how far every pixel is from its edge: (n, H, W), in pixels, negative inside. A Frame's
+methods return such distances. `paste` lays a shape onto pictures, anti-aliased.
 """
 
 from dataclasses import dataclass
@@ -34,58 +34,50 @@ class Frame:
         """Return the frame folded along its y axis: what is drawn at x is drawn at -x too."""
         return Frame(self.x.abs(), self.y, self.scale)
 
+    def ellipse(self, rx, ry) -> torch.Tensor:
+        """Distance to an ellipse about the origin, exact to first order at its edge."""
+        x, y = self.x / rx, self.y / ry
+        size = (x * x + y * y).sqrt().clamp_min(1e-6)
+        slope = ((x / rx).square() + (y / ry).square()).sqrt().clamp_min(1e-6)
+        return self.scale * size * (size - 1) / slope
+
+    def circle(self, radius) -> torch.Tensor:
+        """Distance to a circle about the origin."""
+        return self.scale * (torch.hypot(self.x, self.y) - radius)
+
+    def leaf(self, width, length, rounding=0.0) -> torch.Tensor:
+        """Distance to a leaf `2 width` wide and `2 length` long, tips up and down, rounded off."""
+        width, length = width - rounding, length - rounding
+        middle = (length**2 - width**2) / (2 * width)
+        x, y = self.x.abs(), self.y.abs()
+        beyond = (y - length) * middle > x * length
+        tip, side = torch.hypot(x, y - length), torch.hypot(x + middle, y) - middle - width
+        return self.scale * (torch.where(beyond, tip, side) - rounding)
+
+    def arc(self, radius, half_angle, thickness) -> torch.Tensor:
+        """Distance to an arc about the origin, `half_angle` degrees to each side of downwards."""
+        angle = torch.deg2rad(torch.as_tensor(half_angle, dtype=torch.float32))
+        sin, cos = angle.sin(), angle.cos()
+        x = self.x.abs()
+        end = torch.hypot(x - sin * radius, self.y - cos * radius)
+        on = (torch.hypot(x, self.y) - radius).abs()
+        return self.scale * (torch.where(cos * x > sin * self.y, end, on) - thickness / 2)
+
+    def stroke(self, length, start, end) -> torch.Tensor:
+        """Distance to a stroke from the origin to y = length; its radius goes from start to end."""
+        along = torch.minimum(self.y.clamp_min(0), torch.as_tensor(length))
+        radius = start + (end - start) * along / length
+        return self.scale * (torch.hypot(self.x, self.y - along) - radius)
+
+    def below(self, y) -> torch.Tensor:
+        """Distance to the half plane below y."""
+        return self.scale * (y - self.y)
+
 
 def page(side: int) -> Frame:
     """Return the frame of square pictures, in pixels from the top left corner."""
     at = torch.arange(side) + 0.5
     return Frame(at.expand(1, side, side), at[:, None].expand(1, side, side))
-
-
-def ellipse(f: Frame, rx, ry) -> torch.Tensor:
-    """Distance to an ellipse about the origin, exact to first order at its edge."""
-    x, y = f.x / rx, f.y / ry
-    size = (x * x + y * y).sqrt().clamp_min(1e-6)
-    slope = ((x / rx).square() + (y / ry).square()).sqrt().clamp_min(1e-6)
-    return f.scale * size * (size - 1) / slope
-
-
-def circle(f: Frame, radius) -> torch.Tensor:
-    """Distance to a circle about the origin."""
-    return f.scale * (torch.hypot(f.x, f.y) - radius)
-
-
-def leaf(f: Frame, width, length, rounding=0.0) -> torch.Tensor:
-    """Distance to a leaf `2 width` wide and `2 length` long, its tips up and down, rounded off."""
-    width, length = width - rounding, length - rounding
-    middle = (length**2 - width**2) / (2 * width)
-    x, y = f.x.abs(), f.y.abs()
-    beyond = (y - length) * middle > x * length
-    tip = torch.hypot(x, y - length)
-    return f.scale * (
-        torch.where(beyond, tip, torch.hypot(x + middle, y) - middle - width) - rounding
-    )
-
-
-def arc(f: Frame, radius, half_angle, thickness) -> torch.Tensor:
-    """Distance to an arc about the origin, `half_angle` degrees to both sides of straight down."""
-    angle = torch.deg2rad(torch.as_tensor(half_angle, dtype=torch.float32))
-    sin, cos = angle.sin(), angle.cos()
-    x = f.x.abs()
-    end = torch.hypot(x - sin * radius, f.y - cos * radius)
-    on = (torch.hypot(x, f.y) - radius).abs()
-    return f.scale * (torch.where(cos * x > sin * f.y, end, on) - thickness / 2)
-
-
-def stroke(f: Frame, length, start, end) -> torch.Tensor:
-    """Distance to a stroke from the origin to y = length; its radius goes from start to end."""
-    along = torch.minimum(f.y.clamp_min(0), torch.as_tensor(length))
-    radius = start + (end - start) * along / length
-    return f.scale * (torch.hypot(f.x, f.y - along) - radius)
-
-
-def below(f: Frame, y) -> torch.Tensor:
-    """Distance to the half plane below y."""
-    return f.scale * (y - f.y)
 
 
 def stripes(x: torch.Tensor, period, width) -> torch.Tensor:

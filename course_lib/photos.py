@@ -67,10 +67,8 @@ def folder(split: str, path: Path, side: int, grey: bool) -> torch.Tensor:
     if skipped:
         print(f"Skipped, as they cannot be read as pictures: {', '.join(skipped)}.")
     if not pictures:
-        raise CourseError(
-            f"{path} holds no readable picture for {split!r}: put at least five pictures there "
-            "(every fifth one, in the order of their names, is kept for testing)."
-        )
+        advice = "put at least five there; every fifth, in the order of names, is for testing"
+        raise CourseError(f"{path} holds no readable picture for {split!r}: {advice}.")
     return images.to_grey(torch.stack(pictures)) if grey else torch.stack(pictures)
 
 

@@ -1,8 +1,9 @@
 """Pictures in one style: sheets of images, curves, histograms, bars, heat maps, animations.
 
-Every function shows one picture with alt text in a notebook and returns it, so end the line with
-`fig = ...`. matplotlib's global state stays as it is. The colours are those of Okabe and Ito
-(2008); lines differ in style too; the background is white, on dark pages as well.
+Every function shows one picture with alt text in a notebook and returns it, a matplotlib figure
+(of animation, bytes), so end the line with `fig = ...`. matplotlib's global state stays as it is.
+The colours are those of Okabe and Ito (2008); lines differ in style too; the background is white,
+on dark pages as well.
 """
 
 import math
@@ -24,9 +25,7 @@ SIDE = 168  # pixels of the image beside bars
 LARGEST_ANIMATION = 300_000  # bytes
 
 
-def show_images(
-    x, *, value_range, columns=None, labels=None, caption="", alt=None, scale=None
-) -> Figure:
+def show_images(x, *, value_range, columns=None, labels=None, caption="", alt=None, scale=None):
     """Show images as one sheet of crisp tiles, with a short label under each if given.
 
     x: (N, C, H, W) with 1 or 3 channels, or (N, H, W); value_range: (lo, hi), black and white.
@@ -45,7 +44,7 @@ def show_images(
     return show(fig, alt or " ".join(filter(None, [caption, facts, told])))
 
 
-def compare(rows: dict, *, value_range, columns=None, caption="", alt=None, scale=None) -> Figure:
+def compare(rows: dict, *, value_range, columns=None, caption="", alt=None, scale=None):
     """Show the same images in several states, one row each, with the row's name at its left.
 
     rows: name -> images as in show_images; smaller ones are enlarged by a whole number.
@@ -86,7 +85,7 @@ def animation(frames, *, value_range, fps=8, alt=None, scale=None) -> bytes:
 @styled
 def curves(
     lines, *, xlabel, ylabel, smooth=0, log=False, truth=None, reference=None, caption="", alt=None
-) -> Figure:
+):
     """Draw one line per name; the legend stands in the order of the lines' ends.
 
     lines: name -> values, or (steps, values) as run.history has them, or (steps, values, spreads);
@@ -106,10 +105,8 @@ def curves(
         if spread is not None:
             ax.errorbar(x, mean, yerr=spread, fmt="none", ecolor=look[0], capsize=3)
         ends[name] = np.nan_to_num(mean[-1])
-        facts.append(
-            f"{name}: from {y[0]:.3g} to {y[-1]:.3g} over {len(y)} values, "
-            f"lowest {y.min():.3g}, highest {y.max():.3g}."
-        )
+        course = f"from {y[0]:.3g} to {y[-1]:.3g} over {len(y)} values"
+        facts.append(f"{name}: {course}, lowest {y.min():.3g}, highest {y.max():.3g}.")
     if log != "x":
         charts.whole_ticks(ax)
     levels = charts.level_lines(ax.axhline, truth, reference)
@@ -121,9 +118,7 @@ def curves(
 
 
 @styled
-def histogram(
-    samples: dict, *, xlabel, truth=None, reference=None, bins=60, caption="", alt=None
-) -> Figure:
+def histogram(samples, *, xlabel, truth=None, reference=None, bins=60, caption="", alt=None):
     """Draw the share of values in common bins, one outline per name.
 
     samples: name -> values, any shape, finite. truth, reference: level lines as in curves.
@@ -139,21 +134,17 @@ def histogram(
         share = np.histogram(values, edges)[0] / len(values)
         ax.stairs(share, edges, fill=True, color=colour, alpha=0.2)
         ax.stairs(share, edges, color=colour, linestyle=dash, linewidth=1.6, label=name)
-        facts.append(
-            f"{name}: {len(values)} values, mean {values.mean():.3g}, "
-            f"standard deviation {values.std():.3g}, {values.min():.3g} to {values.max():.3g}."
-        )
+        moments = f"mean {values.mean():.3g}, standard deviation {values.std():.3g}"
+        span = f"{values.min():.3g} to {values.max():.3g}"
+        facts.append(f"{name}: {len(values)} values, {moments}, {span}.")
     levels = charts.level_lines(ax.axvline, truth, reference)
     charts.legend(ax)
-    return show(
-        fig, alt or charts.told(caption, " ".join([f"Histogram of {xlabel}.", *facts]), levels)
-    )
+    facts = " ".join([f"Histogram of {xlabel}.", *facts])
+    return show(fig, alt or charts.told(caption, facts, levels))
 
 
 @styled
-def bars(
-    values, *, ylabel, value_range=None, truth=None, reference=None, caption="", alt=None
-) -> Figure:
+def bars(values, *, ylabel, value_range=None, truth=None, reference=None, caption="", alt=None):
     """Draw one bar per name, from top to bottom, with its number and its spread.
 
     values: name -> value or (value, spread); ylabel: what they measure, and the unit. With a
@@ -191,9 +182,7 @@ def _with_spread(value: float, spread: float) -> str:
 
 
 @styled
-def heatmap(
-    matrix, *, xlabel, ylabel, ticks=None, value_range=None, unit="", caption="", alt=None
-) -> Figure:
+def heatmap(matrix, *, xlabel, ylabel, ticks=None, value_range=None, unit="", caption="", alt=None):
     """Draw a matrix as coloured cells, with their numbers up to 12 x 12 cells.
 
     matrix: (rows, columns); ticks: names of rows and columns, or (row names, column names);
@@ -221,7 +210,7 @@ def heatmap(
 @styled
 def picture_and_bars(
     picture, values, *, value_range, source=None, names=None, xlabel="probability", alt=None
-) -> Figure:
+):
     """Show one image, after its source if there is one, and a bar for each of its classes.
 
     picture: (C, H, W) or (H, W); values: K numbers, as probabilities; source: a photograph, uint8
@@ -237,9 +226,8 @@ def picture_and_bars(
         step = max(1, max(image.shape) // 512)
         place.imshow(sheets.pixels(image[None, ..., ::step, ::step], span)[0][0])
         place.set_axis_off()
-    ax.barh(names, values, color=[COLOURS[0 if v == values.max() else 5] for v in values])
-    for row, value in enumerate(values):
-        ax.annotate(f"{value:.2f}", (value, row), (4, 0), textcoords="offset points", va="center")
+    rows = ax.barh(names, values, color=[COLOURS[0 if v == values.max() else 5] for v in values])
+    ax.bar_label(rows, fmt="%.2f", padding=4)
     ax.set(xlabel=xlabel, xlim=(0, max(1.1, 1.1 * values.max())), ylim=(len(values) - 0.4, -0.6))
     ax.grid(visible=False, axis="y")
     best = ", ".join(f"{names[k]} {values[k]:.2f}" for k in np.argsort(-values)[:3])

@@ -24,8 +24,7 @@ def home() -> Path:
 
     COURSE_HOME if it is set; else the checkout if it is writable; else ~/image-course.
     """
-    chosen = os.environ.get("COURSE_HOME")
-    if chosen:
+    if chosen := os.environ.get("COURSE_HOME"):
         return Path(chosen).expanduser().resolve()
     return ROOT if is_writable(ROOT) else Path.home() / "image-course"
 
@@ -105,10 +104,14 @@ def atomic(path):
     except OSError as error:
         if not error.errno or isinstance(error, FileNotFoundError | ConnectionError | TimeoutError):
             raise  # the disk has nothing to do with it
-        raise CourseError(
-            f"Cannot write {path}: {error.strerror}. Free some space or set COURSE_HOME "
-            "to a folder that you can write to; nothing that was there has changed."
-        ) from error
+        advice = "Free some space or set COURSE_HOME to a folder that you can write to"
+        raise CourseError(f"Cannot write {path}: {error.strerror}. {advice}.") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def write(path, content):
+    """Write a file as `atomic` does: bytes, or text, which becomes UTF-8 with plain line ends."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

@@ -34,20 +34,16 @@ def pixels(x, value_range) -> tuple[np.ndarray, str]:
     x, (lo, hi) = array(x), value_range
     x = x[:, None] if x.ndim == 3 else x
     if x.ndim != 4 or x.shape[1] not in (1, 3) or not x.size:
-        raise CourseError(
-            f"Images must be (N, C, H, W) with 1 or 3 channels, or (N, H, W), not {x.shape}."
-        )
+        raise CourseError(f"Images must be (N, C, H, W), C = 1 or 3, or (N, H, W), not {x.shape}.")
     slack = 1e-6 * (hi - lo)
     if not (lo - slack <= x.min() and x.max() <= hi + slack):
-        raise CourseError(
-            f"The images reach from {x.min():.4g} to {x.max():.4g}, outside of value_range="
-            f"({lo:g}, {hi:g}); give the range that they have, or clamp them and say so."
-        )
+        reach = f"The images reach from {x.min():.4g} to {x.max():.4g}"
+        outside = f"outside of value_range=({lo:g}, {hi:g})"
+        raise CourseError(f"{reach}, {outside}; give their range, or clamp them and say so.")
     n, channels, height, width = x.shape
-    facts = (
-        f"{n} {'grey' if channels == 1 else 'colour'} image{'s' * (n > 1)} of {height} x {width} "
-        f"pixels, mean {x.mean():.3g} in a range of {lo:g} to {hi:g}."
-    )
+    kind = f"{'grey' if channels == 1 else 'colour'} image{'s' * (n > 1)}"
+    size = f"{height} x {width} pixels"
+    facts = f"{n} {kind} of {size}, mean {x.mean():.3g} in a range of {lo:g} to {hi:g}."
     levels = np.round(255 * np.clip((x - lo) / (hi - lo), 0, 1)).astype(np.uint8)
     return np.repeat(levels, 3 // channels, axis=1).transpose(0, 2, 3, 1), facts
 
@@ -108,13 +104,9 @@ def draw(tiles: np.ndarray, columns: int, *, labels=(), names=(), caption="") ->
     _, tile_height, tile_width, _ = tiles.shape
     labels = [wrap(str(label), max(tile_width, 9 * LETTER)) for label in labels]
     names = [wrap(name, 110) for name in names]
-    sheet, corners = assemble(
-        tiles,
-        columns,
-        left=text_width(names) + 10 if names else 0,
-        across=text_width(labels) + 6,
-        strip=max((LINE * (label.count("\n") + 1) + 4 for label in labels), default=0),
-    )
+    left, across = text_width(names) + 10 if names else 0, text_width(labels) + 6
+    strip = max((LINE * (label.count("\n") + 1) + 4 for label in labels), default=0)
+    sheet, corners = assemble(tiles, columns, left=left, across=across, strip=strip)
     height, width, _ = sheet.shape
     whole = max(width, 400) if caption else width
     caption = wrap(caption, whole)

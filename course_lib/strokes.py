@@ -5,8 +5,10 @@ factors into images, `load` draws whole sets and keeps them on disk. Every image
 its own factors alone, the same on every machine up to rounding, wherever it stands in a set.
 """
 
+import json
 import math
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 from course_lib import drawn, settings
 from course_lib.letterforms import FORMS, trace
 
-VERSION = 4
+VERSION, LICENCE, MEGABYTES = 4, "CC0 1.0", 55
+CLASSES = tuple("0123456789")
 SIZES = {"train": 60_000, "test": 10_000}
 BLOCK = 500  # images drawn together: little enough to stay in the processor's cache
 SAMPLES = 112  # points along the pen's path
@@ -23,26 +26,13 @@ BLUR = 0.5  # pixels: reach of the soft minimum over the distances to these poin
 PAPERS = 256  # kinds of paper
 SIDE, BOX = 28, 20  # pixels: the image, and the box that the digit is fitted into
 
+_TABLES = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 # factor: (neutral value, spread, lowest, highest) of a clipped normal distribution;
 # of the RATIOS, the logarithm is normal
 RATIOS = ("width", "thickness")
-RANGES = {
-    "slant": (0.12, 0.23, -0.4, 0.75),  # sideways shift per unit of height, right is positive
-    "rotation": (0.0, 5.0, -15.0, 15.0),  # degrees, clockwise
-    "width": (1.0, 0.18, 0.65, 1.6),  # factor on the letter form's width
-    "thickness": (2.6, 0.28, 1.5, 6.5),  # pixels across the pen's line
-    "pressure": (0.1, 0.07, 0.0, 0.3),  # how much the thickness varies along the line
-    "wobble": (1.0, 0.35, 0.2, 2.0),  # trembling of the control points; 1 is an average hand
-    "roughness": (0.08, 0.05, 0.0, 0.2),  # pixels by which the edge of the ink is ragged
-    "softness": (1.4, 0.25, 0.8, 2.2),  # pixels from paper to full ink
-}
+RANGES = {name: tuple(row["range"]) for name, row in _TABLES["ranges"].items()}
 # Pixels of thickness that a pixel of the digit's width has room for: a thicker pen fills the loops.
-ROOM = (0.28, 9, 0.25, 0.24, 0.21, 0.24, 0.22, 0.33, 0.2, 0.22)
-
-
-def form_names(digit: int) -> list[str]:
-    """Return the names of a digit's letter forms; the factor `form` is an index into them."""
-    return [name for name, _, _ in FORMS[digit]]
+ROOM = _TABLES["room"]
 
 
 @cache
@@ -189,23 +179,20 @@ def _complete(factors: dict) -> dict[str, torch.Tensor]:
         raise settings.CourseError(f"strokes has no factor {unknown[0]!r}: use {list(neutral)}.")
     f = {name: torch.as_tensor(factors.get(name, value)) for name, value in neutral.items()}
     f = {n: (v.float() if n in RANGES else v.long()).expand(len(digit)) for n, v in f.items()}
-    if ((digit < 0) | (digit > 9)).any():
-        raise settings.CourseError("A digit must be in 0..9.")
-    forms = torch.tensor([len(FORMS[d]) for d in range(10)])[digit]
-    if ((f["form"] < 0) | (f["form"] >= forms)).any():
-        raise settings.CourseError("There is no such letter form: see strokes.form_names(digit).")
+    forms = torch.tensor([len(FORMS[d]) for d in range(10)])[digit.clamp(0, 9)]
+    if ((digit < 0) | (digit > 9) | (f["form"] < 0) | (f["form"] >= forms)).any():
+        raise settings.CourseError("Digits are 0..9, forms those of the digit in letterforms.json.")
     return f
 
 
-def draw(factors: dict, *, noise_seed: int = 0) -> torch.Tensor:
+def draw(factors: dict) -> torch.Tensor:
     """Draw digits from their factors: uint8 (N, 1, 28, 28), 0 is paper and 255 is ink.
 
     `factors` holds `digit` (N,) and any of `form`, `noise` (integers) and the RANGES, each (N,) or
-    one number for all; what is missing is neutral. `noise_seed` gives everybody another tremble.
+    one number for all; what is missing is neutral; `noise` is the seed of everybody's tremble.
     Raises CourseError for an unknown factor, digit or form.
     """
     f = _complete(factors)
-    f["noise"] = f["noise"] + noise_seed * 0x10001
     blocks = torch.arange(len(f["digit"])).split(BLOCK)
     return torch.cat([_draw_block({k: v[i] for k, v in f.items()}) for i in blocks])
 
@@ -229,28 +216,18 @@ def sample_factors(n: int, generator: torch.Generator) -> dict[str, torch.Tensor
     return factors
 
 
-def _cached(split: str, blocks: int, seed: int) -> dict[str, torch.Tensor]:
-    path = settings.cache_dir() / "strokes" / f"v{VERSION}-{split}-{seed}-{blocks}.safetensors"
-
-    def make():
-        factors = drawn.sample(sample_factors, split, blocks * BLOCK, seed)
-        return factors | {"images": draw(factors)}
-
-    return drawn.kept(path, make)
+def render(n: int, seed: int = 0, split: str = "train"):
+    """Draw the first `n` digits of a split: (images uint8 (n, 1, 28, 28), factors)."""
+    factors = drawn.sample(sample_factors, split, n, seed)
+    return draw(factors), factors
 
 
-def load(
-    split: str, size: int | None = None, seed: int = 0
-) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+def load(split: str, size: int | None = None, seed: int = 0):
     """Return (images uint8 (N, 1, 28, 28), labels int64 (N,), factors) of a split.
 
     `split` is "train" (60,000 images) or "test" (10,000), from separate random streams; `size`
     takes the first ones, or more. Drawn once, then read from the cache. Raises CourseError for
     an unknown split.
     """
-    if split not in SIZES:
-        raise settings.CourseError(f"There is no split {split!r}: use 'train' or 'test'.")
-    size = SIZES[split] if size is None else size
-    tensors = {k: v[:size] for k, v in _cached(split, max(1, -(-size // BLOCK)), seed).items()}
-    images = tensors.pop("images")
-    return images, tensors["digit"], tensors
+    images, factors = drawn.load(f"strokes/v{VERSION}", SIZES, split, size, seed, render)
+    return images, factors["digit"], factors

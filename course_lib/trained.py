@@ -41,10 +41,9 @@ def load(name: str, model: torch.nn.Module, data: str | None = None) -> dict:
     use_own = own.exists() and os.environ.get("COURSE_OWN_WEIGHTS") != "0"
     path = own if use_own else shipped
     if not path.exists():
-        raise settings.CourseError(
-            f"There are no weights of {name!r} for {data or settings.data_name()!r}: run the "
-            "lesson that trains them first, in the same profile, and come back."
-        )
+        lacking = f"There are no weights of {name!r} for {data or settings.data_name()!r}"
+        advice = "run the lesson that trains them first, in the same profile, and come back"
+        raise settings.CourseError(f"{lacking}: {advice}.")
     facts = training.load_weights(path, model)
     told = ", ".join(f"{key} {value}" for key, value in facts.items())
     print(f"{name}: {'your own' if use_own else 'the course’s'} weights ({told})")

@@ -1,4 +1,4 @@
-"""What goes around a training loop: progress, a live picture, a clean stop, saved state.
+"""What goes around a training loop: progress, a live picture, a clean stop, saved weights.
 
 The loop itself stands in the lesson:
 
@@ -11,8 +11,6 @@ The loop itself stands in the lesson:
 import json
 import math
 import time
-from collections import deque
-from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -22,7 +20,6 @@ import torch
 from course_lib import display, settings
 
 TEXT_EVERY = 0.5  # seconds between two updates of the bar
-BLOCK = 200  # logged values that wait before they are read in one go
 RECENT = 20  # logged values that the bar averages
 _ends_all = ContextVar("ends_all", default=False)
 
@@ -40,60 +37,35 @@ def ctrl_c_ends_all():
 class Budget:
     """A should_stop that ends a training when it has used `cpu_seconds` of processor time.
 
-    The time of all threads counts, from the first call on (so set-up is free), outside pause().
+    The time of all threads counts, from the first call on, so set-up is free.
     """
 
     def __init__(self, cpu_seconds: float):
-        if not cpu_seconds > 0:
-            raise settings.CourseError(f"A budget of {cpu_seconds} CPU seconds is none; give more.")
         self.cpu_seconds = cpu_seconds
-        self._begun = None  # process time of the first call, moved on by every pause
-
-    @property
-    def used(self) -> float:
-        """CPU seconds spent so far."""
-        return 0.0 if self._begun is None else time.process_time() - self._begun
+        self._begun = None  # process time of the first call
 
     def __call__(self) -> float:
         """Return the fraction of the budget that is spent: 0, ..., 1 and beyond."""
         if self._begun is None:
             self._begun = time.process_time()
-        return self.used / self.cpu_seconds
-
-    @contextmanager
-    def pause(self):
-        """Leave what happens inside the block, such as an evaluation, uncounted."""
-        used = self.used
-        try:
-            yield
-        finally:
-            if self._begun is not None:
-                self._begun = time.process_time() - used
+        return (time.process_time() - self._begun) / self.cpu_seconds
 
 
-def progress(steps: int, should_stop=never_stop, view=None, every: float = 3.0, label="training"):
-    """Return a Run that counts up to `steps`, shows how far it is and keeps what is logged.
+class Run:
+    """A training of `steps` steps: `with` shows and stops it, `for step in run` counts them.
 
     should_stop() -> bool, or the fraction of a budget that is spent; the training ends at 1.
     view(run) -> figure, drawn anew in place every `every` seconds in a notebook; the last stays.
     Ctrl-C or the notebook's stop button end the block; model and history stay as they are.
-    """
-    return Run(steps, should_stop, view, every, label)
-
-
-class Run:
-    """A training under way: `with` shows and stops it, `for step in run` counts its steps.
-
     step: how many steps are finished (set it to resume). interrupted: stopped by hand. A second
     `with run:` goes on where the first one ended.
     """
 
-    def __init__(self, steps: int, should_stop, view, every: float, label: str):
+    def __init__(self, steps, should_stop=never_stop, view=None, every=3.0, label="training"):
         self.steps, self.should_stop, self.label = steps, should_stop, label
         self.step, self.interrupted = 0, False
         self._view, self._every = view, every
-        self._history, self._waiting = {}, deque()
-        self._begun = None
+        self._history, self._begun = {}, None
 
     def __enter__(self):
         self.interrupted = False
@@ -122,28 +94,22 @@ class Run:
         return self.interrupted and not _ends_all.get()
 
     def log(self, **values):
-        """Keep one number per name for this step; tensors are read later, many at once."""
+        """Keep one number per name for this step; tensors are read when the history is."""
         for name, value in values.items():
             if isinstance(value, torch.Tensor):
                 if value.numel() != 1:
                     shape = tuple(value.shape)
                     raise settings.CourseError(f"log({name}=...) takes one number, not {shape}.")
                 value = value.detach().clone()
-            self._waiting.append((name, self.step, value))
-        if len(self._waiting) >= BLOCK:
-            self._read()
-
-    def _read(self):
-        while self._waiting:
-            name, step, value = self._waiting.popleft()
-            steps, values = self._history.setdefault(name, ([], []))
-            steps.append(step)
-            values.append(float(value))
+            steps, kept = self._history.setdefault(name, ([], []))
+            steps.append(self.step)
+            kept.append(value)
 
     @property
     def history(self) -> dict[str, tuple[list[int], list[float]]]:
         """What was logged: name -> (steps, values), two lists of plain numbers."""
-        self._read()
+        for _, values in self._history.values():
+            values[:] = map(float, values)
         return self._history
 
     @property
@@ -183,24 +149,24 @@ class Run:
         seconds = _duration(time.monotonic() - self._begun)
         if error is None:
             return f"{self.label}: {self.step:,} steps in {seconds}{self._numbers()}"
+        kept = ". Model, optimiser and history are kept." if self.interrupted else ""
         text = f"{self.label}: stopped at step {self.step:,} of {self.steps:,} after {seconds}"
-        if not self.interrupted:
-            return f"{text} by {error.__name__}"
-        return f"{text}{self._numbers()}. Model, optimiser and history are kept."
+        return f"{text}{self._numbers()}{kept}"
+
+
+progress = Run  # as lessons call it: with training.progress(...) as run
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
 def save_weights(path, model: torch.nn.Module, **facts):
     """Write the model's tensors and `facts` (what JSON can hold) as safetensors, never a pickle."""
-    _write(path, model.state_dict(), facts)
+    # One string of facts: the file's bytes then depend on nothing but its content.
+    plain = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+    settings.write(path, safetensors.torch.save(plain, {"facts": json.dumps(facts, default=float)}))
 
 
 def load_weights(path, model: torch.nn.Module) -> dict:
@@ -208,67 +174,18 @@ def load_weights(path, model: torch.nn.Module) -> dict:
 
     Raises CourseError, with the model untouched, if the file or one of its layers does not fit.
     """
-    tensors, facts = _read_file(Path(path))
-    _require_fit(path, tensors, model)
-    model.load_state_dict(tensors)
-    return facts
-
-
-def save_checkpoint(path, model, optimiser=None, step: int = 0, history=None, **facts):
-    """Write model, optimiser state, step, history and facts, so that a training can go on."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    facts |= {"step": step, "history": history or {}}
-    if optimiser is not None:
-        state = optimiser.state_dict()
-        facts["param_groups"] = state["param_groups"]
-        for i, entry in state["state"].items():
-            tensors |= {f"optimiser.{i}.{k}": v for k, v in entry.items() if v is not None}
-    _write(path, tensors, facts)
-
-
-def load_checkpoint(path, model, optimiser=None) -> dict:
-    """Read a checkpoint into `model` and `optimiser`; return its facts, with step and history.
-
-    Raises CourseError, with both untouched, if the file, a layer or the optimiser does not fit.
-    """
-    tensors, facts = _read_file(Path(path))
-    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-    _require_fit(path, weights, model)
-    groups, state = facts.pop("param_groups", []), {}
-    for key in tensors.keys() - {f"model.{name}" for name in weights}:
-        _, index, name = key.split(".", 2)
-        state.setdefault(int(index), {})[name] = tensors[key]
-    if optimiser is not None:
-        if _outline(groups) != _outline(optimiser.param_groups):
-            raise settings.CourseError(f"{path} holds no state for this optimiser and its layers.")
-        optimiser.load_state_dict({"state": state, "param_groups": groups})
-    model.load_state_dict(weights)
-    facts["history"] = {name: tuple(lists) for name, lists in facts.get("history", {}).items()}
-    return facts
-
-
-def _outline(groups: list) -> list:
-    return [(sorted(group), len(group["params"])) for group in groups]
-
-
-def _write(path, tensors: dict, facts: dict):
-    # One string of facts: the file's bytes then depend on nothing but its content.
-    plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    with settings.atomic(path) as temporary:
-        data = safetensors.torch.save(plain, {"facts": json.dumps(facts, default=float)})
-        temporary.write_bytes(data)
-
-
-def _read_file(path: Path) -> tuple[dict, dict]:
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        return tensors, json.loads(header["__metadata__"]["facts"])
+        facts = json.loads(header["__metadata__"]["facts"])
     except OSError as error:
         raise settings.CourseError(f"Cannot read {path}: {error.strerror}.") from error
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise settings.CourseError(f"{path} is damaged; delete it and train again.") from error
+    _require_fit(path, tensors, model)
+    model.load_state_dict(tensors)
+    return facts
 
 
 def _require_fit(path, tensors: dict, model):
@@ -278,7 +195,6 @@ def _require_fit(path, tensors: dict, model):
     for name in [*own, *sorted(saved)]:
         here, there = own.get(name, "missing"), saved.get(name, "missing")
         if here != there:
-            raise settings.CourseError(
-                f"{path} does not fit: {name} is {there} in the file and {here} in the model; "
-                "build the model as it was when the file was saved."
-            )
+            misfit = f"{name} is {there} in the file and {here} in the model"
+            advice = "build the model as it was when the file was saved"
+            raise settings.CourseError(f"{path} does not fit: {misfit}; {advice}.")

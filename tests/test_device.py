@@ -17,7 +17,7 @@ from course_lib.settings import ROOT, CourseError
 
 def forget():
     device._prefers_bfloat16.cache_clear()
-    device._tested.cache_clear()
+    device._best_device.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +68,8 @@ def test_auto_falls_back_says_so_and_asks_the_gpu_only_once(gpu, capsys):
     gpu.answer = ["conv2d", "batch_norm"]
     for _ in range(2):
         assert device.pick_device("auto") == torch.device("cpu")
-        assert "Using the CPU: on cuda, conv2d, batch_norm" in capsys.readouterr().out
     assert gpu == ["cuda"]
+    assert capsys.readouterr().out.count("Using the CPU: on cuda, conv2d, batch_norm") == 1
 
 
 def test_the_cpu_agrees_with_itself():
@@ -217,11 +217,12 @@ def test_a_weight_that_changes_in_the_context_is_used_as_it_is_now(monkeypatch):
 
 
 def test_a_device_without_bfloat16_gets_float32(monkeypatch):
-    def step(where, enabled):
+    def seconds(where, enabled, threads):
         if enabled:
             raise RuntimeError("not implemented for bfloat16")
+        return 1.0
 
-    monkeypatch.setattr(device, "_step", step)
+    monkeypatch.setattr(device, "_seconds", seconds)
     assert device._prefers_bfloat16("cpu", 1) is False
 
 
@@ -266,7 +267,6 @@ def test_a_block_is_measured():
         del block
     assert 80 < cost.peak_mb - before.peak_mb < 200
     assert 0.05 <= cost.cpu_seconds <= cost.seconds * os.cpu_count() + 0.1
-    assert "peak" in repr(cost)
 
 
 def test_a_block_that_fails_is_measured_too():

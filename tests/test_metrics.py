@@ -463,8 +463,6 @@ def test_bits_per_dim_of_uniform_bytes_is_eight():
     assert isinstance(metrics.bits_per_dim(nats, 784), float)
     halves = metrics.bits_per_dim(torch.tensor([nats, nats / 2], dtype=torch.float64), 784)
     torch.testing.assert_close(halves, torch.tensor([8.0, 4.0], dtype=torch.float64))
-    with pytest.raises(CourseError):
-        metrics.bits_per_dim(nats, 0)
 
 
 def test_class_coverage_counts_classes_with_a_tenth_of_their_share():
@@ -478,28 +476,12 @@ def test_class_coverage_counts_classes_with_a_tenth_of_their_share():
     assert metrics.class_coverage(exactly_a_tenth, 2) == 1
 
 
-def test_class_balance_is_the_share_of_labels_out_of_place():
-    assert metrics.class_balance(torch.arange(10).repeat(3), 10) == pytest.approx(0)
-    assert metrics.class_balance([2] * 30, 10) == pytest.approx(0.9)
-    assert metrics.class_balance([0, 0, 0, 1], [3, 1, 0]) == pytest.approx(0)
-    assert metrics.class_balance([0, 0, 0, 1], torch.tensor([0.25, 0.5, 0.25])) == pytest.approx(
-        0.5
-    )
-
-
 @pytest.mark.parametrize(
     "labels", [np.zeros(0, dtype=int), [0, 3], [-1, 0], [0.0, 1.0], [[0], [1]]]
 )
 def test_labels_outside_the_classes_are_refused(labels):
-    for score in (metrics.class_coverage, metrics.class_balance):
-        with pytest.raises(CourseError, match="from 0 to 2"):
-            score(labels, 3)
-
-
-@pytest.mark.parametrize("reference", [0, [0, 0], [2, -1], [[1, 1]]])
-def test_class_balance_refuses_a_reference_without_shares(reference):
-    with pytest.raises(CourseError, match="reference"):
-        metrics.class_balance([0, 1], reference)
+    with pytest.raises(CourseError, match="from 0 to 2"):
+        metrics.class_coverage(labels, 3)
 
 
 # Intervals
@@ -520,14 +502,13 @@ def test_intervals_leave_out_two_and_a_half_per_cent_at_each_end(repeats, lo, hi
     assert interval == pytest.approx(((repeats + 1) / 2, lo, hi))
 
 
-def test_bootstrap_redraws_pairs_together_and_sets_apart():
+def test_bootstrap_redraws_rows_whole_and_sets_apart():
     x = normal(0, 50)
-    together = metrics.bootstrap(lambda a, b: (b - a).mean(), x, x + 1, paired=True)
+    pairs = np.stack([x, x + 1], axis=1)
+    together = metrics.bootstrap(lambda pair: (pair[:, 1] - pair[:, 0]).mean(), pairs)
     assert together == pytest.approx((1, 1, 1))
     apart = metrics.bootstrap(lambda a, b: (b - a).mean(), torch.tensor(x), torch.tensor(x) + 1)
     assert apart.hi - apart.lo > 0.5
-    with pytest.raises(CourseError, match="paired"):
-        metrics.bootstrap(lambda a, b: 0, x, x[1:], paired=True)
 
 
 def test_intervals_come_from_their_seed_alone():

@@ -11,14 +11,14 @@ from course_lib.papercut import FAR, Frame, cover
 PAGE = papercut.page(64).at(32.0, 32.0)
 TURNED = papercut.page(64).at(31.3, 32.4, torch.tensor([[[25.0]]]), 5.0)  # 5 pixels to the unit
 SHAPES = {
-    "ellipse": papercut.ellipse(TURNED, 4.0, 2.5),
-    "circle": papercut.circle(TURNED, 3.0),
-    "leaf": papercut.leaf(TURNED, 2.0, 4.5),
-    "rounded leaf": papercut.leaf(TURNED, 2.5, 4.0, 1.0),
-    "arc": papercut.arc(TURNED, 3.5, 70, 1.2),
-    "wide arc": papercut.arc(TURNED, 3.5, 140, 1.2),
-    "stroke": papercut.stroke(TURNED, 4.0, 1.0, 0.5),
-    "half plane": papercut.below(TURNED, 1.0),
+    "ellipse": TURNED.ellipse(4.0, 2.5),
+    "circle": TURNED.circle(3.0),
+    "leaf": TURNED.leaf(2.0, 4.5),
+    "rounded leaf": TURNED.leaf(2.5, 4.0, 1.0),
+    "arc": TURNED.arc(3.5, 70, 1.2),
+    "wide arc": TURNED.arc(3.5, 140, 1.2),
+    "stroke": TURNED.stroke(4.0, 1.0, 0.5),
+    "half plane": TURNED.below(1.0),
 }
 
 
@@ -37,22 +37,22 @@ def test_shapes_cover_their_areas():
     def area(d):
         return cover(d).double().sum().item()
 
-    assert area(papercut.circle(PAGE, 12.3)) == pytest.approx(math.pi * 12.3**2, rel=2e-3)
+    assert area(PAGE.circle(12.3)) == pytest.approx(math.pi * 12.3**2, rel=2e-3)
     turned = PAGE.at(2.0, 1.0, 30.0)
-    assert area(papercut.ellipse(turned, 20.0, 9.0)) == pytest.approx(math.pi * 180, rel=5e-3)
+    assert area(turned.ellipse(20.0, 9.0)) == pytest.approx(math.pi * 180, rel=5e-3)
     ring = 2 * 70 / 360 * 2 * math.pi * 15 * 4 + math.pi * 4
-    assert area(papercut.arc(turned, 15.0, 70, 4.0)) == pytest.approx(ring, rel=1e-2)
+    assert area(turned.arc(15.0, 70, 4.0)) == pytest.approx(ring, rel=1e-2)
     rod = 20 * 6 + math.pi * 9
-    assert area(papercut.stroke(turned, 20.0, 3.0, 3.0)) == pytest.approx(rod, rel=1e-2)
+    assert area(turned.stroke(20.0, 3.0, 3.0)) == pytest.approx(rod, rel=1e-2)
     angle = 2 * math.atan2(8, 20)  # of the chord: two segments make the leaf
     radius = 20 / math.sin(angle)
     leaf = radius**2 * (2 * angle - math.sin(2 * angle))
-    assert area(papercut.leaf(turned, 8.0, 20.0)) == pytest.approx(leaf, rel=1e-2)
+    assert area(turned.leaf(8.0, 20.0)) == pytest.approx(leaf, rel=1e-2)
 
 
 def test_the_middle_of_an_ellipse_is_inside():
     middle = Frame(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1))
-    assert papercut.ellipse(middle, 5.0, 3.0).item() <= -0.5
+    assert middle.ellipse(5.0, 3.0).item() <= -0.5
 
 
 def test_frames_move_turn_enlarge_and_fold():
@@ -70,7 +70,7 @@ def test_stripes_repeat():
 
 
 def test_union_and_only_choose():
-    a, b = papercut.circle(PAGE.at(-5.0), 6.0), papercut.circle(PAGE.at(5.0), 6.0)
+    a, b = PAGE.at(-5.0).circle(6.0), PAGE.at(5.0).circle(6.0)
     assert torch.equal(cover(papercut.union(a, b)), torch.maximum(cover(a), cover(b)))
     assert (papercut.only(a, torch.tensor([[[False]]])) == FAR).all()
     assert torch.equal(papercut.only(a, torch.tensor([[[True]]])), a)
@@ -79,7 +79,7 @@ def test_union_and_only_choose():
 def test_paper_has_its_colour_a_shadow_below_and_a_rim_inside():
     canvas = torch.full((2, 3, 64, 64), 0.5)
     colour = torch.tensor([[0.1, 0.2, 0.3], [0.6, 0.5, 0.4]])[..., None, None]
-    d = papercut.circle(PAGE, 15.0)
+    d = PAGE.circle(15.0)
     papercut.paste(canvas, d, colour)
     inside, near = d[0] < -2, (d[0] > 1) & (d[0] < 2)
     assert torch.allclose(canvas[:, :, inside], colour[..., 0].expand(-1, -1, inside.sum()))

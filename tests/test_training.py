@@ -102,26 +102,14 @@ def test_the_fraction_is_the_larger_of_steps_and_budget():
     assert seen == [0, 0.1, 0.2, 0.5, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9]
 
 
-def test_a_budget_counts_from_its_first_call_and_not_while_paused(clock):
+def test_a_budget_counts_from_its_first_call(clock):
     budget = training.Budget(20)
     clock.now += 50
-    assert budget() == 0 and budget.used == 0
+    assert budget() == 0
     clock.now += 5
-    assert budget() == 0.25 and budget.used == 5
-    with pytest.raises(ZeroDivisionError), budget.pause():
-        clock.now += 1000
-        1 / 0  # noqa: B018
     assert budget() == 0.25
     clock.now += 25
     assert budget() == 1.5
-
-
-def test_a_pause_before_the_first_call_starts_no_clock(clock):
-    budget = training.Budget(10)
-    with budget.pause():
-        clock.now += 3
-    clock.now += 3
-    assert budget() == 0
 
 
 def test_a_budget_of_real_cpu_seconds_is_kept():
@@ -129,12 +117,6 @@ def test_a_budget_of_real_cpu_seconds_is_kept():
     run = run_all(training.progress(10**9, training.Budget(0.1)), lambda step: math.factorial(50))
     assert 0.1 <= time.process_time() - begun < 1
     assert run.step > 10
-
-
-@pytest.mark.parametrize("seconds", [0, -1, math.nan])
-def test_an_empty_budget_is_refused(seconds):
-    with pytest.raises(CourseError):
-        training.Budget(seconds)
 
 
 @quick
@@ -164,7 +146,7 @@ def test_tensors_are_copied_detached_and_become_plain_numbers():
     assert json.loads(json.dumps(run.history))["loss"] == [[0, 1], [6.0, 6.0]]
 
 
-def test_values_are_read_late_and_in_blocks():
+def test_values_are_read_late_and_once():
     reads = []
 
     class Value:
@@ -172,11 +154,10 @@ def test_values_are_read_late_and_in_blocks():
             reads.append(len(reads))
             return 1.0
 
-    with training.progress(training.BLOCK + 5) as run:
-        for step in run:
-            run.log(loss=Value())
-            assert len(reads) == (0 if step < training.BLOCK - 1 else training.BLOCK)
-    assert len(run.history["loss"][1]) == training.BLOCK + 5
+    run = training.progress(300)
+    run_all(run, lambda step: run.log(loss=Value()) or reads and pytest.fail("read in the loop"))
+    assert run.history == {"loss": (list(range(300)), [1.0] * 300)} == run.history
+    assert len(reads) == 300
 
 
 def test_only_single_numbers_can_be_logged():
@@ -210,14 +191,14 @@ def test_ctrl_c_keeps_everything_and_a_second_block_goes_on(capsys):
     assert seen == [0, 1, 2, 3, "stopped", 4, 5, 6, 7, 8, 9] and not run.interrupted
 
 
-def test_other_errors_pass_and_the_line_names_them(capsys):
+def test_other_errors_pass(capsys):
     with pytest.raises(ValueError, match="mine"), training.progress(10) as run:
         for step in run:
             if step == 2:
                 raise ValueError("mine")
     assert not run.interrupted
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("training: stopped at step 2 of 10") and line.endswith("by ValueError")
+    assert line.startswith("training: stopped at step 2 of 10")
 
 
 def test_a_step_costs_next_to_nothing():
@@ -233,9 +214,8 @@ def test_a_step_costs_next_to_nothing():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min 00 s"),
-     (125, "2 min 05 s"), (3599.9, "1 h 00 min"), (7384, "2 h 03 min")],
-)  # fmt: skip
+    [(0, "0.0 s"), (9.94, "9.9 s"), (59.4, "59.4 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s")],
+)
 def test_durations_read_well(seconds, text):
     assert training._duration(seconds) == text
 
@@ -264,7 +244,7 @@ def test_a_terminal_gets_one_line_that_changes(clock, capsys, monkeypatch):
     shown = [text.strip() for text in err.split("\r")]
     assert len(shown) == 1 + 20 + 1  # 10 s in steps of 0.5 s, then the result
     assert shown[10] == "cnn ━━━━━━━━━━──────────  50%, step 40, loss 2, 5.0 s left"
-    assert shown[-1] == "cnn: 80 steps in 10 s, loss 2"
+    assert shown[-1] == "cnn: 80 steps in 10.0 s, loss 2"
     assert all(len(text.rstrip("\n")) < 100 for text in err.split("\r"))
 
 
@@ -282,7 +262,7 @@ def test_a_notebook_keeps_one_line_in_one_output(clock, notebook):
     run_all(run, lambda step: setattr(clock, "now", clock.now + 0.125))
     ((*bars, last),) = notebook
     assert len(bars) == 20
-    assert last == ({"text/plain": "cnn: 80 steps in 10 s"}, None)
+    assert last == ({"text/plain": "cnn: 80 steps in 10.0 s"}, None)
 
 
 def look(run):
@@ -369,15 +349,6 @@ def network(seed=0):
     return model
 
 
-def train(model, optimiser, steps):
-    for step in steps:
-        draw = device.generator(step)
-        x, y = torch.randn(8, 1, 8, 8, generator=draw), torch.randint(3, (8,), generator=draw)
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(model(x), y).backward()
-        optimiser.step()
-
-
 def equal(a, b):
     """Whether two nested states hold the same keys, numbers and tensors, bit by bit."""
     if isinstance(a, torch.Tensor):
@@ -389,37 +360,7 @@ def equal(a, b):
     return a == b
 
 
-OPTIMISERS = {
-    "Adam": lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.8, 0.99)),
-    "AdamW, two groups": lambda p: torch.optim.AdamW(
-        [{"params": [next(p)], "weight_decay": 0.0}, {"params": list(p)}], lr=0.01
-    ),
-    "SGD with momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
-    "SGD": lambda p: torch.optim.SGD(p, lr=0.05),
-    "RMSprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.5),
-}
-
-
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_a_resumed_training_is_the_uninterrupted_one(tmp_path, name):
-    make, path = OPTIMISERS[name], tmp_path / "a b ä" / "state.safetensors"
-    model = network()
-    optimiser = make(model.parameters())
-    train(model, optimiser, range(4))
-    history = {"loss": ([0, 1], [2.0, math.inf])}
-    training.save_checkpoint(path, model, optimiser, 4, history, seed=3)
-    train(model, optimiser, range(4, 8))
-
-    again = network(seed=1)
-    other = make(again.parameters())
-    facts = training.load_checkpoint(path, again, other)
-    assert facts == {"step": 4, "history": history, "seed": 3}
-    train(again, other, range(facts["step"], 8))
-    assert equal(again.state_dict(), model.state_dict())
-    assert equal(other.state_dict()["state"], optimiser.state_dict()["state"])
-
-
-def test_a_run_resumes_at_the_step_of_a_checkpoint():
+def test_a_run_resumes_at_the_step_that_is_set():
     run, seen = training.progress(6), []
     run.history.update({"loss": ([0, 1, 2], [3.0, 2.0, 1.0])})
     run.step = 3
@@ -476,45 +417,14 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("name", MISFITS)
-@pytest.mark.parametrize("kind", ["weights", "checkpoint"])
-def test_a_misfit_names_the_layer_and_changes_nothing(tmp_path, name, kind):
+def test_a_misfit_names_the_layer_and_changes_nothing(tmp_path, name):
     change, message = MISFITS[name]
-    getattr(training, f"save_{kind}")(tmp_path / "file", network())
+    training.save_weights(tmp_path / "file", network())
     model = wrong(change)
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(CourseError, match=message):
-        getattr(training, f"load_{kind}")(tmp_path / "file", model)
+        training.load_weights(tmp_path / "file", model)
     assert equal(model.state_dict(), before)
-
-
-def sgd(model):
-    return torch.optim.SGD(model.parameters(), lr=0.1)
-
-
-def adam(model):
-    return torch.optim.Adam(model.parameters())
-
-
-@pytest.mark.parametrize(
-    ("saved", "loaded"),
-    [(sgd, adam), (adam, sgd), (lambda m: None, adam), (lambda m: adam(m[0]), adam)],
-)
-def test_another_optimiser_is_refused_before_anything_changes(tmp_path, saved, loaded):
-    model = network()
-    training.save_checkpoint(tmp_path / "c", model, saved(model))
-    other = network(seed=1)
-    before = copy.deepcopy(other.state_dict())
-    with pytest.raises(CourseError, match="optimiser"):
-        training.load_checkpoint(tmp_path / "c", other, loaded(other))
-    assert equal(other.state_dict(), before)
-
-
-def test_a_checkpoint_can_be_read_for_its_model_alone(tmp_path):
-    model = network()
-    training.save_checkpoint(tmp_path / "c", model, adam(model))
-    other = network(seed=1)
-    assert training.load_checkpoint(tmp_path / "c", other) == {"step": 0, "history": {}}
-    assert equal(other.state_dict(), model.state_dict())
 
 
 @quick
