@@ -16,7 +16,7 @@ def lab(argv: list[str]) -> int:
     """Open the lessons in JupyterLab.
 
     Your notebooks lie in work/. One that you have changed is never overwritten: a new edition of
-    it is laid beside it. Ctrl-C, twice, stops JupyterLab.
+    it is laid beside it. Ctrl-C, twice, stops JupyterLab. Other options are passed on to it.
     """
     parser = settings.parser("lab", lab.__doc__)
     add = parser.add_argument
@@ -24,7 +24,7 @@ def lab(argv: list[str]) -> int:
     add("--route", choices=["core", "workshop"], help="only this route through the lessons")
     add("--no-browser", action="store_true", help="print the address instead of opening it")
     add("--port", type=int, help=f"use this port (default: the first free one from {FIRST_PORT})")
-    options = parser.parse_args(argv)
+    options, others = parser.parse_known_args(argv)
     folder = ROOT / "notebooks" if options.complete else lessons.prepare_work(route=options.route)
     print(f"Lessons: {folder}")
     if os.environ.get("JUPYTERHUB_USER"):
@@ -33,7 +33,8 @@ def lab(argv: list[str]) -> int:
         return 0
     layers = [str(JUPYTER_SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, layers))
-    environment.replace(_jupyterlab(folder, options), folder)
+    for_jupyter = [word for word in others if word != "--"]
+    environment.replace([*_jupyterlab(folder, options), *for_jupyter], folder)
 
 
 def _jupyterlab(folder: Path, options: argparse.Namespace) -> list[str]:

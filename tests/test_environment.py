@@ -519,9 +519,10 @@ def vars_into(started, command, folder):
 def test_lab_serves_this_computer_alone_and_opens_the_first_lesson(jupyter, tmp_path, capsys):
     for name in ("14_cnn.ipynb", "00_start.ipynb"):
         (tmp_path / name).touch()
-    commands.lab(["--no-browser"])
+    commands.lab(["--no-browser", "--", "--debug"])
     assert "--ip=127.0.0.1" in jupyter.command
     assert "--LabApp.default_url=/lab/tree/00_start.ipynb" in jupyter.command
+    assert jupyter.command[-1] == "--debug" and "--" not in jupyter.command
     assert "--no-browser" in jupyter.command
     assert not any("token" in word or "password" in word for word in jupyter.command)
     assert os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)[-1] == "mine"
