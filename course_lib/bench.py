@@ -44,6 +44,7 @@ def main(argv: list[str]) -> int:
     add("--only", nargs="+", choices=list(ENTRIES), help="entries to run (default: all)")
     add("--data", help="data set (default: COURSE_DATA, or strokes)")
     add("--budget", type=float, default=60.0, help="CPU seconds of a training (default 60)")
+    add("--objective", metavar="NAME", help="of the entry dcgan: hinge-sn, paper, ... (default r1)")
     add("--threads", **number, help="threads torch may use (default 1)")
     add("--seeds", **number, help="runs of an entry, seeds 0, 1, ... (default 1)")
     add("--save", type=Path, metavar="DIR", help="write NAME.npz with what was made")
@@ -52,6 +53,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if options.budget <= 0 or options.seeds < 1 or options.threads < 1:
         raise settings.CourseError("--budget, --seeds and --threads must be positive.")
+    if options.objective and options.only != ["dcgan"]:
+        raise settings.CourseError("--objective is for one entry: add --only dcgan.")
     torch.set_num_threads(options.threads)
     with training.ctrl_c_ends_all():
         if options.experiment:
@@ -63,18 +66,18 @@ def main(argv: list[str]) -> int:
 
 def measure(options):
     """Run the chosen entries; print a line of JSON after each run, and the table at the end."""
-    rows = []
+    rows, extra = [], {"objective": options.objective} if options.objective else {}
     for name in options.only or ENTRIES:
         for seed in range(options.seeds):
             data = options.data or settings.data_name()
-            row, arrays = ENTRIES[name](data, options.budget, seed)
+            row, arrays = ENTRIES[name](data, options.budget, seed, **extra)
             rows.append(row)
             print(json.dumps(row), flush=True)
             if options.json:
                 with options.json.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
             if options.save:
-                _save(arrays, options.save / f"{name}{f'-{seed}' if seed else ''}.npz")
+                _save(arrays, options.save / f"{row['name']}{f'-{seed}' if seed else ''}.npz")
     print(summary(rows))
 
 

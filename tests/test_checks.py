@@ -12,7 +12,8 @@ from course_lib import checks, settings
 
 TOPICS = sorted(p.stem for p in (Path(__file__).parent / "mutants").glob("[a-z]*.py"))
 ROWS = [f"C{n}" for n in range(1, 12)]  # of the bug catalogue, that concern lessons 00 to 15,
-ROWS += [f"G{n}" for n in range(1, 21) if n != 16]  # and lesson 20 (G16 concerns lesson 22)
+ROWS += [f"G{n}" for n in range(1, 21)]  # and part 2: the game, DCGAN and its networks, critics
+ROWS += [f"D{n}" for n in range(1, 13)] + [f"W{n}" for n in range(1, 10)]
 FAMILIES = {topic: importlib.import_module(f"tests.mutants.{topic}") for topic in TOPICS}
 
 
