@@ -12,7 +12,7 @@
 # You will build a GAN for colour pictures of many sizes, find the direction in its noise that turns a cat's fur white, and then a
 # GAN that does as it is told: this fur, these eyes, that bow.
 #
-# ![Cats drawn from their attributes above the cats of a GAN that was asked for the same](../data/pictures/22-040.jpg)
+# ![Cats drawn from their attributes above the cats of a GAN that was asked for the same](../data/pictures/22-041.jpg)
 #
 # | | |
 # |---|---|
