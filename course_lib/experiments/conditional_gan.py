@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 
-from course_lib import catnet, datasets, device, judges, metrics, trained, training
+from course_lib import datasets, device, judges, metrics, trained, training
 from course_lib.built import conditional_gan as lesson
 from course_lib.built.dcgan import signed_to_pixels
 
@@ -62,7 +62,7 @@ def score(name: str, gen, rng) -> dict[str, float]:
     distance = metrics.frechet_distance(judge.features(x), judge.features(test.images))
     facts = {"Fréchet distance": round(distance, 2)}
     if WISHES[name]:
-        reader = catnet.CatNet().eval()
+        reader = judges.untrained("cats")[0].eval()
         training.load_weights(judges.weights_path("cats"), reader)
         told = [reader.attributes(datasets.to_float(part)) for part in x.split(200)]
         right = [

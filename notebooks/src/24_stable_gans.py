@@ -739,7 +739,8 @@ for limit in (0.3, 0.7, 1.2, 4.0):
 fig = plots.compare(sheets, value_range=(0, 255), columns=12, scale=2)
 
 # %% [markdown] tags=["deeper"]
-# Fewer and safer digits are what the trick is for: precision for recall. Do both columns agree? Neither alone ranks a generator.
+# The trick is to pay recall for precision. Recall falls; precision hardly rises, and at 0.3 falls, too: such noise lies far inside lesson 21's
+# shell, where G was never trained.
 #
 # **C. Debug (★★, 10 minutes): R1 that does nothing (W6).** Two colleagues' lines. What is wrong with each, and by what factor is the
 # second too weak with 64 pictures? Paste each into `r1_penalty` and read what the check says.
@@ -762,8 +763,7 @@ fig = plots.compare(sheets, value_range=(0, 255), columns=12, scale=2)
 # <details><summary>Hint 2</summary><code>treat(HINGE, disc=lambda: spectrally_normalised(gan.Discriminator()),
 # **rows["D 30 times as fast"])</code></details>
 #
-# <details><summary>Answer to D</summary>On strokes, one seed: up to 2 each step helps, 20 brings nothing more. Spectral norm takes the
-# sign away, and hardly any distance.</details>
+# <details><summary>What to look for</summary>Both columns: a sign may go while the distance stays. Two seeds at least.</details>
 
 # %% [markdown] tags=["core", "workshop"]
 # ## 10 To discuss, and to keep
