@@ -17,7 +17,7 @@
 # | | |
 # |---|---|
 # | **You need** | the GAN loop (lesson 20), transposed convolution (13), batch normalisation (14) |
-# | **Time** | 90 minutes for the core, 60 more for the rest; the notebook itself runs in 5 minutes |
+# | **Time** | 90 minutes for the core, 60 more for the rest; the notebook itself runs in 3 minutes |
 # | **Machine** | no GPU, no network, 1 GB of memory |
 #
 # When you are through, you can
