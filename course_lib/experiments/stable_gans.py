@@ -14,7 +14,7 @@ from torch import nn
 
 from course_lib import datasets, device, judges, settings, training
 from course_lib.built import dcgan, objectives, stable_gans
-from course_lib.experiments import gan
+from course_lib.experiments import gan, leaderboard
 
 SEEDS = range(5)
 FEWER = range(3)  # seeds on data other than strokes, and for stacked digits
@@ -24,7 +24,6 @@ SECONDS = {"search": 15, "bakeoff": 30, "stacked": 30}  # CPU seconds of one tra
 STACKED_SAMPLES = 25_600  # as Lin et al. (2018) count modes
 SIZES = {"seconds": SECONDS, "rates": RATES, "search seed": SEARCH_SEED}
 SIZES |= {"samples": gan.SAMPLES, "stacked samples": STACKED_SAMPLES}
-NO_LIMIT = 10**9  # steps: the budget ends the training
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def train(recipe: Recipe, batches, budget: float, seed: int, rng, channels: int 
     layout = torch.channels_last if fast else torch.contiguous_format
     gen, disc = (net.to(memory_format=layout) for net in networks(recipe, channels))
     averaged, stop = copy.deepcopy(gen), training.Budget(budget)
-    cfg = replace(stable_gans.Config(), steps=NO_LIMIT, **dict(recipe.numbers))
+    cfg = replace(stable_gans.Config(), steps=leaderboard.NO_LIMIT, **dict(recipe.numbers))
     cfg = replace(cfg, average=0.0) if recipe.steady else cfg
     until = (lambda: stop() >= 1) if recipe.steady else stop  # a bool leaves the rates as they are
     with device.fast_autocast("cpu") if fast else torch.autocast("cpu", enabled=False):
@@ -204,19 +203,14 @@ def dcgan_entry(data: str, budget: float, seed: int, objective: str = "r1"):
     recipe, images = RECIPES[objective], datasets.load(data, "train").images
     gen, disc, cpu_s, seen = train(recipe, _on(images), budget, seed, device.generator(seed))
     samples, judge = sample(gen, gan.SAMPLES, seed), judges.judge(data)
-    row = {
-        "name": "dcgan" if objective == "r1" else f"dcgan-{objective}",
-        "data": data,
-        "budget": budget,
-        "seed": seed,
-        "cpu_s": round(cpu_s, 2),
-        "params": device.count_parameters(gen) + device.count_parameters(disc),
-        "images_per_s": round(seen / cpu_s, 1),
-        "metrics": gan.score(samples, data, judge),
-        "protocol": f"trained on all {data} training images; {gan.SAMPLES:,} unpicked samples "
+    protocol = (
+        f"trained on all {data} training images; {gan.SAMPLES:,} unpicked samples "
         f"{'' if recipe.steady else 'of the averaged generator '}against the 10,000 test images, "
-        f"by the {judge.name}",
-    }
+        f"by the {judge.name}"
+    )
+    told = {"metrics": gan.score(samples, data, judge), "protocol": protocol}
+    name = "dcgan" if objective == "r1" else f"dcgan-{objective}"
+    row = leaderboard.row(name, data, budget, seed, (gen, disc), cpu_s, seen, **told)
     return row, {"samples": samples.numpy()}
 
 
