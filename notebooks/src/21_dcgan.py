@@ -10,7 +10,7 @@
 # # 21 Grow digits with a DCGAN
 #
 # You will build the generator and the discriminator of the deep convolutional GAN (DCGAN), find out what batch
-# normalisation does to a sample, and, in a *deeper* part, see each rule of its paper switched off once.
+# normalisation does to a sample, and (deeper) see each rule of its paper switched off once.
 #
 # ![The same noise as digits, at five moments of the training](../data/pictures/21-023.png)
 #
@@ -398,10 +398,10 @@ assert scores["ours"] < profile(smoke=9, standard=0.6) * scores["paper's recipe"
 assert 0.5 < scores["ours"] / scores["lesson 20"] < profile(smoke=99, standard=2)
 
 # %% [markdown] tags=["core", "workshop"]
-# Ours beats the paper's recipe by far, with the same plan at half the width. Probably because more and longer steps fit in, but width, batch,
+# Ours beats the paper's recipe by far. Probably because more and longer steps fit in, but width, batch,
 # rate, β₂ and averaging differ at once: section 7 (deeper) changes one thing at a time. And lesson 20's dense
 # GAN, whose steps cost a fraction, is in the same region.
-# As in lesson 20 the rates fall to 0 over the last quarter of steps or budget, which calms the
+# As in lesson 20 the rates fall to 0 over the last quarter, which calms the
 # weights as averaging does. The floor is training digits against test digits.
 
 # %% [markdown] tags=["deeper"]
@@ -494,13 +494,13 @@ fig = plots.compare(looks, value_range=(0, 255), scale=2)
 
 # %% [markdown] tags=["core"]
 # In training mode the company changes the picture by the printed number of grey levels; in evaluation mode there is only rounding.
-# `follow` of lesson 20 copied the running averages along: statistics must belong to the weights that they are used with.
+# (`follow` of lesson 20 copied the averages along: statistics must belong to the weights.)
 
 # %% [markdown] tags=["deeper"]
 # ### Deeper: which statistics belong to averaged weights?
 #
-# Those that `follow` copies are the moving generator's. They were measured with
-# *its* weights. If nobody copies them (D4), they stay as they were before training. Or measure anew: let the averaged generator
+# Those that `follow` copies were measured with the moving generator's
+# weights. If nobody copies them (D4), they stay as they were before training. Or measure anew: let the averaged generator
 # itself make batches, and take the mean of their means and variances (the spread *between* batches is left out).
 #
 # **Your turn (★★, 10 min).** `norm.momentum = None` makes torch's norm keep a plain mean over all batches since
@@ -560,7 +560,7 @@ fig = plots.compare(made, value_range=(0, 255), scale=2)
 # $$ \mathrm{slerp}(a, b, t) = \frac{\sin((1 - t)\,\Omega)}{\sin \Omega}\, a + \frac{\sin(t\,\Omega)}{\sin \Omega}\, b . $$
 #
 # **Your turn (★★, 10 min).** Where $a$ and $b$ are parallel, $\sin \Omega = 0$ and there is no one arc: take the line, row by row. **Predict.** Are samples
-# from halfway on the line worse, as the judge sees it? And in *training* mode, where a whole batch is too short by √2?
+# from halfway on the line worse? And in *training* mode, where a whole batch is too short by √2?
 #
 # <details><summary>Hint 1</summary>The formula as it stands; <code>angle</code> has the shape (..., 1).</details>
 # <details><summary>Hint 2</summary><code>torch.where(angle.sin() < 1e-3, ___, ___ / angle.sin())</code>, the line being (1 - t) a + t b. Both
@@ -640,7 +640,7 @@ for known, net, maker, c in ((few, critic, copier, short), (train_set, disc, ave
 
 # %% [markdown] tags=["deeper"]
 # D of 200 pictures tells its 200 from real ones that it has not seen: it has learnt *pictures*, where D of all, which saw each only a few times, says much the same of both.
-# Yet the samples lie no nearer to the 200 than unseen digits do: at this moment D has memorised, and G has not copied. (Distances are roots of summed squares; poor samples are far from everything.)
+# Yet the samples lie no nearer to the 200 than unseen digits do: at this moment D has memorised, and G has not copied. (Poor samples are far from everything.)
 # Nor is one of 200 samples of the full set's generator a copy of one of those 20,000.
 #
 # ## 12 Deeper: break it on purpose
