@@ -23,7 +23,7 @@
 # When you are through, you can
 #
 # 1. bring colour pictures into a network without mixing up their axes, and see it when somebody did,
-# 2. build both networks for every side that strides can make, and refuse the others in words,
+# 2. (deeper) build both networks for every side that strides can make, and refuse the others in words,
 # 3. (deeper) find an attribute's direction in the noise, and measure what else it changes,
 # 4. derive why a discriminator should look at picture *and* condition, and why by a scalar product,
 # 5. measure how often a generator does as it is told, beside chance and beside what the judge reads on real pictures.

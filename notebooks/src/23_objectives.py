@@ -22,7 +22,7 @@
 # When you are through, you can
 #
 # 1. compute what a discriminator measures, and the gradient that it hands over, for five objectives,
-# 2. compute the earth mover's distance by sorting, and the critic that reaches it,
+# 2. compute the earth mover's distance by sorting, and (deeper) the critic that reaches it,
 # 3. write a gradient penalty, and know its silent mistakes,
 # 4. say what the critic's number means: not the distance, but, for two points, d (1 + d / 2λ), or worse,
 # 5. train all of them by one loop, and (deeper) write it.
@@ -630,7 +630,7 @@ assert profile(smoke=True, standard=last == distances["WGAN, clipped"][-1] > 1.3
 #
 # And the gap? WGAN-GP's falls steeply at first and then no more, while the Fréchet distance goes on falling. The
 # rank correlations do not set the Wasserstein critics apart; with six moments chance alone makes large ones. Arjovsky et al. (2017, section 4.2)
-# found the estimate to follow quality, with critics trained nearly to the end.
+# found the estimate to follow quality, with critics trained nearly to the end; ours are not.
 # A loss is no score: measure from outside.
 
 # %% [markdown] tags=["deeper"]
