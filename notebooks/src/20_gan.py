@@ -12,21 +12,21 @@
 # You will build a generative adversarial network (GAN): one network that turns noise into digits, and one that tells
 # them from real ones. First you are the forger yourself.
 #
-# ![The same noise as digits, before training and at three moments of it](../data/pictures/20-032.png)
+# ![The same noise as digits, before training and at three moments of it](../data/pictures/20-033.png)
 #
 # | | |
 # |---|---|
 # | **You need** | the training loop and Adam (lessons 10 and 11), KL and Jensen-Shannon (lesson 01) |
-# | **Time** | 100 minutes for the core, 30 more for the rest; the notebook itself runs in 3 minutes on two cores |
+# | **Time** | 65 minutes for the core, 115 more for what is marked *deeper*; the notebook itself runs in 3 minutes on two cores |
 # | **Machine** | no GPU, no network, 1 GB of memory |
 #
 # When you are through, you can
 #
-# 1. turn noise into samples, and say what density they have,
+# 1. turn noise into samples, and (deeper) say what density they have,
 # 2. read the ratio of two densities off a classifier, and say how far off it is,
 # 3. derive what the generator minimises, and show which of its two losses stops giving a gradient,
 # 4. write both losses and the loop with two optimisers, in which each classic mistake is caught,
-# 5. say how *often* a setting works, from 20 trainings at once, and why losses do not tell quality.
+# 5. say why losses do not tell quality, and (deeper) how *often* a setting works, from 20 trainings at once.
 #
 # > **Remember.** The generator never sees a picture. It follows the slope of the discriminator's logit, an estimate of
 # > log p_data / p_gen. So the losses say who is ahead, never how good the samples are.
@@ -68,7 +68,9 @@ class Config:
 # is a matter of brightness. Axes: B pictures in a batch, N samples, R small GANs trained side by side (section 5). Codes
 # such as G14 or T4 are rows of the course's catalogue of real bugs; the checks name them.
 #
-# **Your turn (★, 5 min).** Write the way there, and the way back to bytes.
+# An exercise marked *deeper* may stay open in the core: run its cells, and the check hands you the course's version.
+#
+# **Your turn (★, 5 min, deeper).** Write the way there, and the way back to bytes.
 #
 # <details><summary>Hint 1</summary>A straight line through (0, 0) and (255, 1), and its inverse. What does
 # <code>.to(torch.uint8)</code> do with 254.9?</details>
@@ -119,7 +121,7 @@ fig = plots.show_images(train[:20].cpu(), value_range=(0, 255), columns=10)
 #
 # $$ p_{gen}(g(z)) = \frac{\varphi(z)}{g'(z)}, \qquad \text{with the normal density } \varphi(z) = \frac{e^{-z^2/2}}{\sqrt{2\pi}} . $$
 #
-# Where $g$ is steep the samples are spread thin. **Your turn (★★, 10 min).** Write it; autograd knows $g'$.
+# Where $g$ is steep the samples are spread thin. **Your turn (★★, 10 min, deeper).** Write it; autograd knows $g'$.
 #
 # <details><summary>Hint 1</summary>Each x depends on its own z only, so the gradient of the sum of all x holds every
 # slope.</details>
@@ -358,7 +360,7 @@ assert norms["minimax"][-1] < profile(smoke=0.9, standard=1e-3) * norms["non-sat
 
 # %% [markdown] tags=["core", "workshop"]
 # The minimax gradient is all but gone, as its slope $\sigma(\ell)$ says; the other has grown. With the first, plain descent would stand still. Adam hides it: it divides each gradient by its usual size, however
-# small. So keep an open mind about who wins in section 7.
+# small. So keep an open mind about who wins (section 7, deeper).
 #
 # ## 6 The loop with two optimisers
 #
@@ -373,7 +375,7 @@ assert norms["minimax"][-1] < profile(smoke=0.9, standard=1e-3) * norms["non-sat
 # recent weights, which circles less (Yazıcı et al. 2019). Its decay starts at 0 and rises to `cfg.average`, so that the
 # first weights are soon forgotten.
 #
-# **Your turn (★★, 10 min).** The average: $a \leftarrow \text{decay} \cdot a + (1 - \text{decay})\, \theta$ for each weight.
+# **Your turn (★★, 10 min, deeper).** The average: $a \leftarrow \text{decay} \cdot a + (1 - \text{decay})\, \theta$ for each weight.
 #
 # <details><summary>Hint 1</summary><code>a.lerp_(w, share)</code> moves a by that share towards w, in place.</details>
 # <details><summary>Hint 2</summary><code>zip(averaged.parameters(), gen.parameters(), strict=True)</code> pairs them; the
@@ -420,6 +422,7 @@ def vital_signs(gen, disc, x, z):
 # %% [markdown] tags=["core", "workshop"]
 # **Your turn (★★★, 15 min).** The heart of the lesson: the two turns. `x` (real) and `z` are there; leave `loss_disc` and
 # `loss_gen` as tensors for the log, and return nothing. Without `averaged`, `follow` moves gen towards itself: no change.
+# The cell of the check also defines `watched`, which looks at a training from time to time, and `race`, for section 7.
 #
 # <details><summary>Hint 1</summary>Discriminator first: forge, loss, clear, backward, step. The generator's turn asks the
 # discriminator anew about the same forgeries, attached this time. (Fresh noise for it is allowed.)</details>
@@ -462,8 +465,8 @@ def train_gan(cfg, gen, disc, data, rng, *, loss=gen_loss, averaged=None,
     return run.history
 
 
-# %% [markdown] tags=["core", "workshop"]
-# ## 7 Twenty rings: success is a rate
+# %% [markdown] tags=["deeper"]
+# ## 7 Deeper: twenty rings, and success as a rate
 #
 # A hump is **found** if at least a tenth of its fair share of the samples lies near it. **Predict.** After 2,000 steps, how
 # many of the 20 rings have found all eight? How will the samples travel, from the middle where they begin? And which of
@@ -499,7 +502,7 @@ def race(arm, *, network=rings.Networks, **options):
     look(arm.steps)
     return torch.stack(found), frames, min(history["loss_disc"][1]) / 20
 
-# %% tags=["core", "workshop"]
+# %% tags=["deeper"]
 ours = replace(cfg, steps=profile(smoke=40, standard=2000), lr_gen=1e-3, measure_every=100)
 heavy, slow = replace(ours, betas=(0.9, 0.99)), "beta1 0.9, D ten times slower"
 arms = {"ours": (ours, {}), "minimax loss": (ours, {"loss": minimax_gen_loss})}
@@ -518,7 +521,7 @@ fig = plots.show_images(torch.stack(races[slow][1][16:]), value_range=(0, 1), co
                         labels=[f"step {k:,.0f}" for k in at[16:]], caption=slow)
 assert min(won["ours"][20], won["minimax loss"][20]) >= profile(smoke=0, standard=19)
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["deeper"]
 # The samples leave the middle, scatter, close to a ring and gather at the humps, always after the orange, where $D$ still
 # holds points for real. One run would have told you whether you were lucky; the rate says what the setting does.
 #
@@ -532,13 +535,14 @@ assert min(won["ours"][20], won["minimax loss"][20]) >= profile(smoke=0, standar
 # The last has a sign. "Logits" in 0..1 cost even a perfect $D$ $\ln(1 + e^{-1}) + \ln 2 = 1.006$; it cannot pay less. On this
 # ring no $D$ wins, so all arms stay above that. Where $D$ should win, as when it learns one batch by heart below, two
 # sigmoids would stop at 1.006.
-#
+
+# %% [markdown] tags=["core", "workshop"]
 # ## 8 Digits
 #
 # The same loop with two plain networks. Three things to know before training: the number of parameters, both losses, and
 # that $D$ can learn one batch by heart. **Predict** the two losses.
 #
-# The generator's learning rate is three times $D$'s, though a slow $D$ was fatal on the ring. There $D$ never won; here it
+# The generator's learning rate is three times $D$'s, though a slow $D$ is fatal on section 7's ring. There $D$ never wins; here it
 # learns 64 pictures by heart in 100 steps. What helps depends on who is ahead.
 
 # %% tags=["core", "workshop", "export"]
@@ -614,13 +618,16 @@ for step, distance, part in zip(moments[1:], distances[1:], parts, strict=True):
 # distance goes on falling. In the last, where the learning rates fall, it drops again, and the distance only a little. A
 # loss tells how one network fares *against the other, now*. In the pictures the same noise is often another digit in the next row:
 # nothing ties a $z$ to a class.
+
+# %% [markdown] tags=["deeper"]
+# ### Deeper: measure from outside
 #
-# So measure from outside: the Fréchet distance in the features of lesson 15's judge, beside the floor (real against real)
+# The Fréchet distance in the features of lesson 15's judge, beside the floor (real against real)
 # and lesson 01's independent pixels; the classes that the judge reads; the nearest training picture.
 #
 # **Predict.** Is every digit among the samples? Are they copies of training pictures? And what does averaging buy?
 
-# %% tags=["core", "workshop"]
+# %% tags=["deeper"]
 z, known = gen.noise(len(test), rng), train[: len(test)].cpu()
 plain, samples = (to_pixels(net(z).detach()).cpu() for net in (gen, averaged))
 fig = plots.show_images(samples[:100], value_range=(0, 255), columns=10, scale=2)
@@ -638,16 +645,16 @@ rows = {"GAN": samples[:10], "nearest": known[index[:10]], "real": test[:10]}
 fig = plots.compare(rows, value_range=(0, 255), scale=2)
 assert scores["GAN"] < profile(smoke=math.inf, standard=0.2) * scores["independent pixels"]
 
-# %% [markdown] tags=["deeper", "workshop"]
+# %% [markdown] tags=["deeper"]
 # All ten, as the judge reads them; it must name a class for every smudge, and the shares of real data are more even. No
 # sample is a copy: they lie no nearer to training pictures than unseen digits do. Averaging buys the difference between two
 # of the bars. The floor is far.
 #
-# ## 9 Play
+# ## 9 Deeper: play
 #
 # Drag through the noise. A and B are two samples; **way** leads from one to the other. What lies between two digits?
 
-# %% tags=["deeper", "workshop"]
+# %% tags=["deeper"]
 def draw_way(A, B, way):
     a, b = (averaged.noise(1, device.generator(100 + k, dev)) for k in (A, B))
     angles = [part * math.pi / 2 for part in (0, 0.25, 0.5, 0.75, 1, way)]
@@ -660,7 +667,7 @@ spans = {"A": (0, 50, 1), "B": (0, 50, 2), "way": (0.0, 1.0, 0.6)}
 explore.View(draw_way, [explore.slider(name, *span) for name, span in spans.items()])
 
 # %% [markdown] tags=["deeper"]
-# ## 10 Break it on purpose: two ranges (G14)
+# ## 10 Deeper: break it on purpose, with two ranges (G14)
 #
 # The data arrive in -1..1, and the sigmoid makes 0..1. **Predict** `loss_disc`, and what the samples look like.
 
@@ -676,7 +683,7 @@ fig = plots.show_images(to_pixels(net(fixed[:10])).cpu(), value_range=(0, 255), 
 # line of the training averages D(G(z)) over its last 20 measurements, from the first step on.) **A discriminator loss near 0 is no success
 # (G17)**: it has won, and the game is over. Look at the ranges first.
 #
-# ## 11 Exercises
+# ## 11 Deeper: exercises
 #
 # **A. Predict (★★, 10 minutes): without Adam.** Take section 5's last gradients. The generator makes 100 steps of plain descent at
 # rate 0.1 against a frozen $D$ that is 1,000 steps ahead. If the gradient stayed as it is, how far would its weights move
@@ -769,7 +776,7 @@ assert abs(kept.std() - data.std()) < profile(smoke=2, standard=0.1)
 # - Against a perfect D the value is 2 JS - 2 ln 2; where nothing can be told apart, the losses are 2 ln 2 and ln 2.
 # - The minimax loss falls silent where forgeries are worst, -ln D does not; Adam hides the difference.
 # - Two optimisers, detach in D's turn, each clears its own gradients, one range for data and generator.
-# - Success is a rate. Count modes and classes, over seeds.
+# - (Deeper) Success is a rate. Count modes and classes, over seeds.
 #
 # **Later lessons import** `train_gan`, both losses, `follow`, `vital_signs`, `picture_batches` and `to_pixels`.
 # **Limits:** dense layers know no neighbourhoods, and their digits are rough; lesson 21 brings convolutions, 23 and 24 other

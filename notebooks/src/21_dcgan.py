@@ -9,15 +9,15 @@
 # %% [markdown] tags=["core", "workshop"]
 # # 21 Grow digits with a DCGAN
 #
-# You will build the generator and the discriminator of the deep convolutional GAN (DCGAN), see each rule of its paper
-# switched off once, and find out what batch normalisation does to a sample.
+# You will build the generator and the discriminator of the deep convolutional GAN (DCGAN), find out what batch
+# normalisation does to a sample, and (deeper) see each rule of its paper switched off once.
 #
 # ![The same noise as digits, at five moments of the training](../data/pictures/21-023.png)
 #
 # | | |
 # |---|---|
 # | **You need** | the GAN loop (lesson 20), transposed convolution (13), batch normalisation (14) |
-# | **Time** | 90 minutes for the core, 60 more for the rest; the notebook itself runs in 3 minutes |
+# | **Time** | 60 minutes for the core, 105 more for what is marked *deeper*; the notebook itself runs in 3 minutes |
 # | **Machine** | no GPU, no network, 1 GB of memory |
 #
 # When you are through, you can
@@ -25,7 +25,7 @@
 # 1. build a generator that grows 7x7 to 28x28 and a discriminator that halves twice, and say why each layer is there,
 # 2. derive what the first weights' spread does in a network with batch normalisation, and prove that yours arrived,
 # 3. say by which statistics a sample was normalised, and (deeper) measure those of an averaged generator,
-# 4. walk between two samples without leaving the noise's shell, and (deeper) tell a checkerboard by a number,
+# 4. (deeper) walk between two samples without leaving the noise's shell, and tell a checkerboard by a number,
 # 5. (deeper) tell a discriminator that has learnt its pictures by heart from one that has learnt what digits look like.
 #
 # > **Remember.** Batch normalisation makes the size of the weights before it meaningless, and each sample depend on its
@@ -130,7 +130,7 @@ assert max(gaps) < 1e-4
 # | no *hidden* fully connected layers | neighbours stay neighbours; only G's input and D's output are linear layers |
 # | ReLU in G, leaky ReLU (0.2) in D | D is G's only teacher: some gradient must pass everywhere |
 # | tanh, weights from N(0, 0.02) | section 4 |
-# | Adam, 0.0002, β₁ = 0.5 | sections 6 and 7 |
+# | Adam, 0.0002, β₁ = 0.5 | sections 6 and 7 (deeper) |
 
 # %% tags=["core", "workshop", "export"]
 def require_company(net, x):
@@ -307,7 +307,7 @@ assert max(abs(std - 0.02) for std in stds) < 0.002 and abs(slope_large / slope 
 # %% [markdown] tags=["core", "workshop"]
 # The spread is near the derived one, which is a mean over networks; one network may be a sixth away. Ten times the weights change the
 # pictures by about what eps explains, a share of eps / (2 · 64 · 0.02²) = 0.0002, and the gradient to a tenth. Torch's own spreads are near 0.02 in
-# two layers, half of it in one, several times it in three: an arm of section 7. Biases we leave.
+# two layers, half of it in one, several times it in three: an arm of section 7 (deeper). Biases we leave.
 #
 # ## 5 Before training
 #
@@ -398,20 +398,21 @@ assert scores["ours"] < profile(smoke=9, standard=0.6) * scores["paper's recipe"
 assert 0.5 < scores["ours"] / scores["lesson 20"] < profile(smoke=99, standard=2)
 
 # %% [markdown] tags=["core", "workshop"]
-# Ours beats the paper's recipe by far, with the same plan at half the width. Probably because more and longer steps fit in, but width, batch,
-# rate, β₂ and averaging differ at once: section 7 changes one thing at a time. And lesson 20's dense
+# Ours beats the paper's recipe by far. Probably because more and longer steps fit in, but width, batch,
+# rate, β₂ and averaging differ at once: section 7 (deeper) changes one thing at a time. And lesson 20's dense
 # GAN, whose steps cost a fraction, is in the same region.
-# As in lesson 20 the rates fall to 0 over the last quarter of steps or budget, which calms the
+# As in lesson 20 the rates fall to 0 over the last quarter, which calms the
 # weights as averaging does. The floor is training digits against test digits.
-#
-# ## 7 Each rule, switched off once
+
+# %% [markdown] tags=["deeper"]
+# ## 7 Deeper: each rule, switched off once
 #
 # Too long for a lesson: short trainings with width and batch 32, the paper's Adam and no averaging, each with
 # several seeds. `python3 -m course_lib bench --experiment 21` ran it. A difference inside the spreads is no difference.
 #
 # **Predict.** Which missing rule costs most? Which costs nothing? And the rate, ten times the paper's?
 
-# %% tags=["core", "workshop"]
+# %% tags=["deeper"]
 facts = json.loads((ROOT / "data" / "results" / "21.json").read_text(encoding="utf-8"))
 shown = data_name() if data_name() in facts["data"] else "strokes"
 arms = {arm: row["frechet"] for arm, row in facts["data"][shown]["rules"].items()}
@@ -425,7 +426,7 @@ for arm, (score, spread) in table.items():
 worst = min(score for arm, (score, _) in table.items() if "norm" in arm)
 assert shown != "strokes" or table["rate 2e-3"][0] < 0.8 * base < 1.2 * base < worst
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["deeper"]
 # *No difference* means that the distance to "all rules" lies within the two spreads: the seeds explain it, and the order of such bars says
 # nothing. On strokes the norms matter most: without one in G or in D, or with norms at both ends too, samples are far worse. Of all changes ten times the
 # rate helps most, *at this budget*. Torch's first weights (section 4) cost a little, if anything. The other rules and β₁ show nothing,
@@ -433,7 +434,7 @@ assert shown != "strokes" or table["rate 2e-3"][0] < 0.8 * base < 1.2 * base < w
 # *Averaged* is no rule: the first arm's averaged generator.
 
 # %% [markdown] tags=["deeper"]
-# ## 8 A checkerboard, in a number
+# ## 8 Deeper: a checkerboard, in a number
 #
 # A pattern that alternates from pixel to pixel is the wave $(-1)^m$, the highest frequency there is. So measure the share of a
 # picture's variance that lies there, along rows or columns, by the Fourier transform. White noise has all frequencies
@@ -493,10 +494,13 @@ fig = plots.compare(looks, value_range=(0, 255), scale=2)
 
 # %% [markdown] tags=["core"]
 # In training mode the company changes the picture by the printed number of grey levels; in evaluation mode there is only rounding.
+# (`follow` of lesson 20 copied the averages along: statistics must belong to the weights.)
 
 # %% [markdown] tags=["deeper"]
-# **Which statistics belong to averaged weights?** `follow` of lesson 20 copies those of the moving generator. They were measured with
-# *its* weights. If nobody copies them (D4), they stay as they were before training. Or measure anew: let the averaged generator
+# ### Deeper: which statistics belong to averaged weights?
+#
+# Those that `follow` copies were measured with the moving generator's
+# weights. If nobody copies them (D4), they stay as they were before training. Or measure anew: let the averaged generator
 # itself make batches, and take the mean of their means and variances (the spread *between* batches is left out).
 #
 # **Your turn (★★, 10 min).** `norm.momentum = None` makes torch's norm keep a plain mean over all batches since
@@ -544,8 +548,8 @@ fig = plots.compare(made, value_range=(0, 255), scale=2)
 # training. *Silent*, too: shapes and ranges are right. Copied and measured anew lie close together: at the end of our training the rates have fallen to 0,
 # so the moving weights stand near the average, and their statistics fit.
 
-# %% [markdown] tags=["core", "workshop"]
-# ## 10 Ways through the noise
+# %% [markdown] tags=["deeper"]
+# ## 10 Deeper: ways through the noise
 #
 # How long is $z$? $\mathbb E |z|^2 = \sum_i \mathbb E z_i^2 = L$, and $|z|^2$ has the variance $L\,(\mathbb E z_i^4 - 1) = 2L$, as $\mathbb E z_i^4 = 3$. A root turns a small
 # deviation $\delta$ of $u$ into $\delta / 2\sqrt u$: so $|z| \approx \sqrt L$, with a deviation of $\sqrt{2L} / 2\sqrt L = 1/\sqrt 2$, whatever $L$. For $L = 64$: 8,
@@ -556,13 +560,13 @@ fig = plots.compare(made, value_range=(0, 255), scale=2)
 # $$ \mathrm{slerp}(a, b, t) = \frac{\sin((1 - t)\,\Omega)}{\sin \Omega}\, a + \frac{\sin(t\,\Omega)}{\sin \Omega}\, b . $$
 #
 # **Your turn (★★, 10 min).** Where $a$ and $b$ are parallel, $\sin \Omega = 0$ and there is no one arc: take the line, row by row. **Predict.** Are samples
-# from halfway on the line worse, as the judge sees it? And in *training* mode, where a whole batch is too short by √2?
+# from halfway on the line worse? And in *training* mode, where a whole batch is too short by √2?
 #
 # <details><summary>Hint 1</summary>The formula as it stands; <code>angle</code> has the shape (..., 1).</details>
 # <details><summary>Hint 2</summary><code>torch.where(angle.sin() < 1e-3, ___, ___ / angle.sin())</code>, the line being (1 - t) a + t b. Both
 # branches are computed; nan in the one not taken does no harm.</details>
 
-# %% tags=["core", "workshop", "export", "exercise"]
+# %% tags=["deeper", "export", "exercise"]
 def slerp(a, b, t):
     """Return the point at share t of the arc from a to b (..., L), of the line if there is none."""
     angle = torch.cosine_similarity(a, b, dim=-1).clamp(-1, 1).acos()[..., None]
@@ -573,7 +577,7 @@ def slerp(a, b, t):
     ### END SOLUTION
 
 
-# %% tags=["core", "workshop"]
+# %% tags=["deeper"]
 slerp = checks.dcgan.slerp(slerp)
 a, b = (averaged.noise(len(test), device.generator(seed, dev)) for seed in (21, 22))
 halfway = {"ends": a, "line, halfway": (a + b) / 2, "arc, halfway": slerp(a, b, 0.5)}
@@ -600,7 +604,7 @@ def draw_way(A, B, way):
 ends = [explore.slider("A", 0, 50, 1), explore.slider("B", 0, 50, 2)]
 explore.View(draw_way, [*ends, explore.slider("way", 0.0, 1.0, 0.6)])
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["deeper"]
 # Two humps, as derived. The arc's points lie even nearer to the shell's middle (0.5 instead of 0.7), since two
 # lengths are averaged; $(a + b)/\sqrt 2$ would be N(0, 1) exactly. Distances that differ from the ends' by no more than section 6's (another draw of $z$) are alike.
 # In training mode "too short" costs *nothing*: the first layer has no bias, so its norm undoes
@@ -609,7 +613,7 @@ explore.View(draw_way, [*ends, explore.slider("way", 0.0, 1.0, 0.6)])
 # Drag **way**. Where on the way does one digit become the other? Compare the two rows.
 
 # %% [markdown] tags=["deeper"]
-# ## 11 Learnt by heart? (D12)
+# ## 11 Deeper: learnt by heart? (D12)
 #
 # Does a GAN copy its training pictures? G never sees one; D does. "A thousand pictures are enough", says an article. So
 # train the same pair on 200. **Predict.** What does D say of the 200, and of real digits that it has not seen? Do the samples move
@@ -636,10 +640,10 @@ for known, net, maker, c in ((few, critic, copier, short), (train_set, disc, ave
 
 # %% [markdown] tags=["deeper"]
 # D of 200 pictures tells its 200 from real ones that it has not seen: it has learnt *pictures*, where D of all, which saw each only a few times, says much the same of both.
-# Yet the samples lie no nearer to the 200 than unseen digits do: at this moment D has memorised, and G has not copied. (Distances are roots of summed squares; poor samples are far from everything.)
+# Yet the samples lie no nearer to the 200 than unseen digits do: at this moment D has memorised, and G has not copied. (Poor samples are far from everything.)
 # Nor is one of 200 samples of the full set's generator a copy of one of those 20,000.
 #
-# ## 12 Break it on purpose
+# ## 12 Deeper: break it on purpose
 #
 # **A momentum in the wrong place (D2).** Keras writes `BatchNormalization(momentum=0.8)`; somebody writes `nn.BatchNorm2d(c, 0.8)`. torch's second
 # argument is eps, which is added to the variance. **And norms initialised like the rest (D1's cousin):** a published course draws *all* weights
@@ -661,7 +665,7 @@ assert 25 < found["right"][2] / found["norms drawn"][2] < 100
 # was derived in section 4 no longer holds. With drawn norms each norm cuts to about a fiftieth, but the second undoes the first one's cut (section 4): the pictures are some fifty times fainter, not 2,500. Both run without a word; the checks
 # of sections 3 and 4 catch them.
 #
-# ## 13 Exercises
+# ## 13 Deeper: exercises
 #
 # **A. Predict (★★, 5 minutes).** 64 copies of *one* z go through G in training mode. The norm subtracts the batch's mean: do all
 # pictures turn grey?
@@ -741,8 +745,8 @@ fig = plots.compare(rows, value_range=(-1, 1), scale=2)
 #   evaluation mode, with statistics that belong to the weights.
 # - Under a norm the first std sets how fast a layer turns *at first*: by about rate / std a step with Adam.
 # - Kernel 4, stride 2, padding 1 doubles exactly and evenly; (deeper) a checkerboard is a share of variance at the highest frequency.
-# - The rules are recipes, found by trying. Switch each off, with several seeds, before you believe it.
-# - Noise lives in a shell of radius √L. (Deeper) D can know a small set by heart while G copies none of it.
+# - (Deeper) The rules are recipes, found by trying. Switch each off, with several seeds, before you believe it.
+# - (Deeper) Noise lives in a shell of radius √L. D can know a small set by heart while G copies none of it.
 #
 # **Later lessons import** `Generator`, `Discriminator`, `initialise`, `signed_batches`, `signed_to_pixels`, `train`, `recalibrate` and `slerp`.
 # **Limits:** one channel, 28x28 and a few minutes. Lesson 22 brings

@@ -11,21 +11,21 @@
 #
 # You will build five GAN objectives, find out which distance each of them minimises, and let them compete on digits.
 #
-# ![Samples of five objectives after the same processor time](../data/pictures/23-029.png)
+# ![Samples of five objectives after the same processor time](../data/pictures/23-031.png)
 #
 # | | |
 # |---|---|
 # | **You need** | the two losses and the loop of lesson 20, the networks of lesson 21 (used as they are), KL and JS (lesson 01) |
-# | **Time** | 110 minutes for the core, 35 more for the rest; the notebook itself runs in 4 minutes |
+# | **Time** | 65 minutes for the core, 105 more for what is marked *deeper*; the notebook itself runs in 4 minutes |
 # | **Machine** | no GPU, no network, 1 GB of memory |
 #
 # When you are through, you can
 #
 # 1. compute what a discriminator measures, and the gradient that it hands over, for five objectives,
-# 2. compute the earth mover's distance by sorting, and the critic that reaches it,
+# 2. compute the earth mover's distance by sorting, and (deeper) the critic that reaches it,
 # 3. write a gradient penalty, and know its silent mistakes,
 # 4. say what the critic's number means: not the distance, but, for two points, d (1 + d / 2λ), or worse,
-# 5. write one loop for all of them.
+# 5. train all of them by one loop, and (deeper) write it.
 #
 # > **Remember.** What D measures and what G descends on are two questions. Overlap measures (JS, χ²) stop saying how far;
 # > the earth mover's distance goes on, if something holds the critic's slope.
@@ -126,8 +126,7 @@ print(f"earth mover, by sorting: {earth_mover(z / 2, 4 + z / 2):.4f} and {earth_
 # %% [markdown] tags=["core", "workshop"]
 # KL and the earth mover's distance do. JS and $\chi^2 = \int (p - q)^2 / (p + q)$ measure overlap, and there is none left.
 # KL, here $d^2 / 2s^2$ for humps of width $s$, grows beyond all bounds when $s \to 0$; two points have KL = ∞ at every d > 0.
-# Only the last says d. (The code computes it as the area between two distribution functions: their horizontal gaps are the
-# ways of the sorted barrows.)
+# Only the last says d. (The code takes the area between two distribution functions.)
 #
 # ## 2 Two questions to every objective
 #
@@ -136,10 +135,7 @@ print(f"earth mover, by sorting: {earth_mover(z / 2, 4 + z / 2):.4f} and {earth_
 # does the generator *descend on*? It sees $D$ frozen. For the saturating (minimax) loss the answer is again $2\,\mathrm{JS}$: $D^*$
 # maximises $V$ (lesson 20's value, minus D's loss), so $dV/d\theta = \partial V/\partial\theta + 0$: that $D^*$ moves along with θ adds nothing (the envelope theorem).
 #
-# **Non-saturating.** Since $\ln D - \ln(1 - D) = \ell$, the loss is $-\ln D = -\ell - \ln(1 - D)$. The second part is minus the
-# minimax loss: $-2\,\mathrm{JS}$. The first: $\mathrm{KL}(q_\theta \| p) = \mathbb E_{q_\theta}[\ln q_\theta / q_0] - \mathbb
-# E_{q_\theta}[\ell^*]$ with $q_0$ the density at the present θ, for which $\ell^*$ is right. At $q_\theta = q_0$ the first mean is a KL at its
-# minimum, slope 0. So $\nabla\, \mathbb E[-\ell^*] = \nabla\, \mathrm{KL}(q \| p)$, and altogether (Arjovsky and Bottou 2017, theorem 2.5)
+# **Non-saturating.** The same $D$ measures the same, but $G$ descends on something else (Arjovsky and Bottou 2017, theorem 2.5):
 #
 # $$ \nabla_\theta\, \mathbb E_{q_\theta} [-\ln D^*] = \nabla_\theta \big( \mathrm{KL}(q_\theta \| p) - 2\, \mathrm{JS} \big) . $$
 #
@@ -150,12 +146,23 @@ print(f"earth mover, by sorting: {earth_mover(z / 2, 4 + z / 2):.4f} and {earth_
 #
 # $$ \int \frac{p q^2 + q p^2}{(p + q)^2} = \int \frac{p q}{p + q} = \frac12 - \frac{\chi^2}{4}, \qquad \text{as } 4pq = (p + q)^2 - (p - q)^2 . $$
 #
-# $D$ measures Pearson's $\chi^2$ of $p + q$ and $2q$. (The paper's section 3.2 finds it for $G$, with targets -1, 1, 0, by letting $D^*$ move along.)
-# But with $D$ frozen, $\mathbb E_q (D^* - 1)^2$ has the derivative $(D^* - 1)^2 = q^2/(p + q)^2$ in $q$. Integrate that: $q - 2p \ln(p + q) - p^2/(p + q)$,
-# up to what does not depend on $q$. As $p^2/(p + q) = p - pq/(p + q)$ and $\int p = \int q = 1$, $G$ descends on
-# $2\,\mathrm{KL}(p\|m) - \chi^2/4$, and not on $\chi^2$.
+# $D$ measures Pearson's $\chi^2$ of $p + q$ and $2q$. But with $D$ frozen, $G$ descends on $2\,\mathrm{KL}(p\|m) - \chi^2/4$, and not on $\chi^2$.
+
+# %% [markdown] tags=["deeper"]
+# ### Deeper: both derived
 #
-# **Your turn (★, 5 min).** Both losses, means over the batch, without the paper's ½.
+# **Non-saturating.** Since $\ln D - \ln(1 - D) = \ell$, the loss is $-\ln D = -\ell - \ln(1 - D)$. The second part is minus the
+# minimax loss: $-2\,\mathrm{JS}$. The first: $\mathrm{KL}(q_\theta \| p) = \mathbb E_{q_\theta}[\ln q_\theta / q_0] - \mathbb
+# E_{q_\theta}[\ell^*]$ with $q_0$ the density at the present θ, for which $\ell^*$ is right. At $q_\theta = q_0$ the first mean is a KL at its
+# minimum, slope 0. So $\nabla\, \mathbb E[-\ell^*] = \nabla\, \mathrm{KL}(q \| p)$.
+#
+# **LSGAN.** $\mathbb E_q (D^* - 1)^2$ has, with $D^*$ frozen, the derivative $(D^* - 1)^2 = q^2/(p + q)^2$ in $q$. Integrate that: $q - 2p \ln(p + q) - p^2/(p + q)$,
+# up to what does not depend on $q$. As $p^2/(p + q) = p - pq/(p + q)$ and $\int p = \int q = 1$, that is
+# $2\,\mathrm{KL}(p\|m) - \chi^2/4$. (The paper's section 3.2 finds $\chi^2$ for $G$, with targets -1, 1, 0, by letting $D^*$ move along.)
+
+# %% [markdown] tags=["core", "workshop"]
+# **Your turn (★, 5 min, deeper).** Both losses, means over the batch, without the paper's ½. (Exercises marked *deeper* may
+# stay open in the core: the check hands you the course's version.)
 #
 # <details><summary>Hint 1</summary>Three squares in all: real to 1, forged to 0; and forged to 1.</details>
 # <details><summary>Hint 2</summary><code>(logits_real - 1).square().mean() + ___</code>; no sigmoid anywhere.</details>
@@ -231,7 +238,7 @@ print(f"D's loss at d = 1: {disc_loss(*logits):.4f}, 2 ln 2 - 2 JS {math.log(4) 
 # **Kantorovich-Rubinstein duality**; it holds in any dimension. It makes $f$ something to train: a **critic**, which answers with
 # any number, and not a judge of real or forged.
 #
-# **Your turn (★★, 10 min).** The best critic on a grid, then WGAN's two losses: the critic minimises the mean over forgeries minus the mean
+# **Your turn (★★, 10 min, deeper).** The best critic on a grid, then WGAN's two losses: the critic minimises the mean over forgeries minus the mean
 # over real, the generator minus the mean over forgeries.
 #
 # <details><summary>Hint 1</summary><code>cumsum</code> makes P and Q of p and q. Between two points of the grid f changes by
@@ -287,7 +294,7 @@ fig = plots.curves({k: (list(humps), y) for k, y in pushes.items()}, log=True,
 # A valley: up to the left, up to the right, at full slope, with the bottom inside the hump of forgeries, where half of
 # it leaves for each side. (Less than ½·1 + ½·2: each half already lies to its side.) Below, the gradients. The best critic of two equal
 # humps is the straight line $-x$: it hands 1 over, near and far, while the others die out or grow. At d = 0.1, too: it does not
-# calm down (exercise A).
+# calm down (exercise A, deeper).
 #
 # | objective | D measures | G descends on |
 # |---|---|---|
@@ -330,7 +337,7 @@ def clip_weights(net, limit):
 
 
 # %% [markdown] tags=["core", "workshop"]
-# **Your turn (★★★, 10 min).** One step of the critic. Mistakes here are silent: a penalty computed and not added (W6), a limit given and
+# **Your turn (★★★, 10 min, deeper).** One step of the critic. Mistakes here are silent: a penalty computed and not added (W6), a limit given and
 # not used (W7).
 #
 # <details><summary>Hint 1</summary>Detach; loss; perhaps plus penalty_every times the penalty; clear, backward, step;
@@ -409,7 +416,7 @@ assert profile(smoke=True, standard=shift[0] < 1e-3 and 5 * split[1] < shift[1] 
 # Anything from less than a thousandth to more than ten, by the choice of $c$ alone. And the order is wrong: the pair at half the
 # distance is called farther, by far. For *shift* a straight line is best, and the weights pile up at the limits to make it as steep as they can. *Split* needs a valley,
 # and next to nothing of the bound is reached: a kink at 3 takes a bias three times its weight. There are such critics (first weights ±c/3, biases ∓c, at a third of the slope), but
-# the first clip cuts most first weights to ±c, so their kinks lie within -1..1, and training does not find the way to 3. (Is it only slow? Exercise B gives it
+# the first clip cuts most first weights to ±c, so their kinks lie within -1..1, and training does not find the way to 3. (Is it only slow? Exercise B, deeper, gives it
 # seven times the steps.) "Weight clipping is a clearly terrible way to enforce a Lipschitz constraint", says the paper that
 # introduced it (Arjovsky et al. 2017, section 3).
 #
@@ -493,7 +500,7 @@ fig = plots.curves({k: (w, w * d - 10 * (w.abs() - 1) ** 2) for k, w in slopes.i
 # %% [markdown] tags=["core", "workshop"]
 # Not 1, and not always 1.05: some stand on the other hill (six dots, one upon the other), with a *negative* distance. A straight critic with the wrong sign would have
 # to cross slope 0, where the price is highest. A kink that wanders in from one end would do it almost for nothing, as slopes of +1 and -1
-# are both free; these critics begin nearly straight, and none of them found it. Exercise B mends it by one word.
+# are both free; these critics begin nearly straight, and none of them found it. Exercise B (deeper) mends it by one word.
 #
 # So a critic's number is a distance times an unknown (clipping), or a distance plus something that depends on λ, if it has found the
 # right hill. The *generator* needs neither: it needs the direction.
@@ -503,7 +510,7 @@ fig = plots.curves({k: (w, w * d - 10 * (w.abs() - 1) ** 2) for k, w in slopes.i
 # Lesson 20's loop with two changes: `disc_steps` turns of the critic, each on new pictures and new noise, for one of the generator; and both
 # rates fall over the last half.
 #
-# **Your turn (★★, 10 min).** Both turns.
+# **Your turn (★★, 10 min, deeper).** Both turns.
 #
 # <details><summary>Hint 1</summary>In each critic's turn: <code>x, z = next(data), gen.noise(...)</code>, forge,
 # <code>critic_step</code>. The generator's turn comes once, after them, and uses the last forgeries.</details>
@@ -617,23 +624,23 @@ assert profile(smoke=True, standard=last == distances["WGAN, clipped"][-1] > 1.3
 
 # %% [markdown] tags=["core", "workshop"]
 # Non-saturating and LSGAN end close together; WGAN-GP, whose generator had less than half as many steps, is not far behind. All are far above the
-# floor. With one seed nobody can say which is best. The clipped one is far behind, and also the farthest from its paper's settings (RMSProp,
+# floor. The clipped one is far behind, and also the farthest from its paper's settings (RMSProp,
 # rate 5e-5, $c$ = 0.01, five turns). **The saturating loss is a gamble.** Where $D$ gets ahead in the first steps, section 2's push falls silent: the
-# gap is large, the distance stays high. With other first weights it keeps up. Your samples show which it was; lesson 24 counts seeds.
+# gap is large, the distance stays high. With other first weights it keeps up. Lesson 24 counts seeds.
 #
 # And the gap? WGAN-GP's falls steeply at first and then no more, while the Fréchet distance goes on falling. The
 # rank correlations do not set the Wasserstein critics apart; with six moments chance alone makes large ones. Arjovsky et al. (2017, section 4.2)
-# found the estimate to follow quality, with critics trained nearly to the end. Two turns a step are far from that.
+# found the estimate to follow quality, with critics trained nearly to the end; ours are not.
 # A loss is no score: measure from outside.
 
-# %% [markdown] tags=["deeper", "workshop"]
-# ## 9 Play
+# %% [markdown] tags=["deeper"]
+# ## 9 Deeper: play
 #
 # Drag the hump of forgeries. The curve is what the chosen objective's best discriminator answers; the arrow, up to 4 units long, is its push
 # on the samples. **Predict.** Which arrows vanish at distance 4? Do they come back when the
 # hump gets wider?
 
-# %% tags=["deeper", "workshop"]
+# %% tags=["deeper"]
 def at_best(distance, width):  # p, q on `line`; per objective D's best answer and the push on G
     log_p, log_q = log_hump(line, 4), log_hump(line, 4 + distance, width)
     p, q, D = log_p.softmax(0), log_q.softmax(0), (log_p - log_q).sigmoid()
@@ -662,7 +669,7 @@ explore.View(draw_best, [explore.choice("objective", at_best(1, 1)[2]),
 # The saturating loss's and LSGAN's. They come back with the width: it makes overlap, which is all that they feel. WGAN's push
 # is at most 1.
 #
-# ## 10 Break it on purpose
+# ## 10 Deeper: break it on purpose
 #
 # **No constraint at all (W7).** A program had an option for clipping and never used it. **Predict** what the critic says of two points 1 apart
 # after 30, 100 and 300 steps.
@@ -675,7 +682,7 @@ for steps in (30, 100, 300):
 # %% [markdown] tags=["deeper"]
 # More and more, without end, and no error: there is no best critic, only a steeper one.
 #
-# ## 11 Exercises
+# ## 11 Deeper: exercises
 #
 # **A. Predict (★★, 10 minutes): at the goal.** The data lie at one point, the forgeries nearly there: d = 0.01, λ = 10. What does the
 # two-sided penalty make of the critic's slope, and so of the generator's gradient? When will the generator rest?
@@ -733,8 +740,7 @@ assert max(split["clipped"], split["two-sided"]) < profile(smoke=9, standard=0.3
 # <details><summary>Hint 2</summary>One grey channel: the norm over it is the absolute value of each pixel's slope.</details>
 #
 # <details><summary>Answer to C</summary>Axis 1 is the channel. Each pixel's slope is held at 1, so the picture's is √(32 · 32) = 32, and the right penalty
-# would be 10 · 31² = 9,610. Flatten each picture first: <code>slope.flatten(1).norm(dim=1)</code>. The code came from data with shape
-# (B, features), where axis 1 was right.</details>
+# would be 10 · 31² = 9,610. Flatten each picture first: <code>slope.flatten(1).norm(dim=1)</code>.</details>
 #
 # **D. Modify (★★, 15 minutes).** Change *one* of `strength` (0.1, 100), `disc_steps` (1, 5) in WGAN-GP (`functools.partial` sets the strength), add it to `arms`, and run
 # `compete`. Does the Fréchet distance change by more than two seeds of the same setting differ?

@@ -12,20 +12,20 @@
 # You will build three tools of today's GANs: R1, which damps the game, and the hinge loss and spectral normalisation, which limit
 # $D$; and a doctor who names what ails a training.
 #
-# ![Samples of the generator trained at the end, beside real digits](../data/pictures/24-036.png)
+# ![Samples of the generator trained at the end, beside real digits](../data/pictures/24-038.png)
 #
 # | | |
 # |---|---|
 # | **You need** | the two losses and the loop (lesson 20), the DCGAN (21), `train_objective` (23); eigenvalues (complex ones too), singular values |
-# | **Time** | 110 minutes for the core, 40 more for the rest; the notebook itself runs in 4 minutes on two cores |
+# | **Time** | 60 minutes for the core, 140 more for what is marked *deeper*; the notebook itself runs in 4 minutes on two cores |
 # | **Machine** | no GPU, no network, 1 GB of memory |
 #
 # When you are through, you can
 #
 # 1. read off two eigenvalues whether a game settles near its solution, and prove that the plain one circles,
-# 2. write R1, the hinge loss and spectral normalisation,
+# 2. write R1, and (deeper) the hinge loss and spectral normalisation,
 # 3. say what spectral normalisation bounds, and what it does not,
-# 4. read a table with spreads, and say which differences are none,
+# 4. (deeper) read a table with spreads, and say which differences are none,
 # 5. name the illness of a training from its vital signs, and cure it.
 #
 # > **Remember.** Two players who each follow their own slope need not arrive anywhere: they circle. What damps the circle
@@ -244,20 +244,29 @@ r1_penalty = checks.stable_gans.r1_penalty(r1_penalty)
 # ## 3 The hinge loss, and what it asks for
 #
 # A real picture with logit 5 is no longer news. The **hinge** loss (Lim and Ye 2017; Miyato et al. 2018, eq. 16) charges
-# only what is on the wrong side of a margin: $\max(0, 1 - \ell)$ for real, $\max(0, 1 + \ell)$ for forged. What is the
-# best $\ell$ at a point with densities $p$ (data) and $q$ (generator)? The cost $p \max(0, 1 - \ell) + q \max(0, 1 + \ell)$ has slope
+# only what is on the wrong side of a margin: $\max(0, 1 - \ell)$ for real, $\max(0, 1 + \ell)$ for forged. The best $\ell$ at a
+# point with densities $p$ (data) and $q$ (generator) is the sign of $p - q$. Such a $D$ pays $2 - 2\,\mathrm{TV}$, with the
+# **total variation** $\mathrm{TV} = \frac12 \int |p - q|$. But a sign has slope 0 at every sample: the best $D$ gives *no* gradient. So the
+# hinge needs a $D$ that may not jump: by section 4, or by R1.
+
+# %% [markdown] tags=["deeper"]
+# ### Deeper: the hinge's best $D$, derived
+#
+# At a point the cost $p \max(0, 1 - \ell) + q \max(0, 1 + \ell)$ has slope
 # $-p$ left of $-1$, $+q$ right of $1$, and $q - p$ between. So it is least at an end of the middle part:
 #
 # $$ \ell^* = \begin{cases} +1 & p > q \\ -1 & p < q \end{cases}, \qquad
-#    \text{cost} = 2 \min(p, q) = p + q - |p - q|, \qquad \int \text{cost} = 2 - 2\,\mathrm{TV} , $$
+#    \text{cost} = 2 \min(p, q) = p + q - |p - q|, \qquad \int \text{cost} = 2 - 2\,\mathrm{TV} . $$
 #
-# with the **total variation** $\mathrm{TV} = \frac12 \int |p - q|$. The generator minimises $-\mathbb E_q\, \ell$, lesson 23's
+# The generator minimises $-\mathbb E_q\, \ell$, lesson 23's
 # `wgan_gen_loss`. Against this $D$, $\mathbb E_p \ell^* - \mathbb E_q \ell^* = \int (p - q)\, \mathrm{sign}(p - q) = 2\,\mathrm{TV}$. $D$ is
 # held fixed in the generator's step; $\ell^*$ is the best of all $|\ell| \le 1$, so holding it changes no slope: in $q$ it descends on
-# 2 TV. But autograd goes through $x$, and a sign has slope 0 at every sample, overlap or not: the best $D$ gives *no*
-# gradient. JS's $D^*$ has a slope wherever the two overlap. So the hinge needs a $D$ that may not jump: by section 4, or by R1.
-#
-# **Your turn (★, 5 min).** Mean over the batch, the last axis, sum over what is before, as in lesson 20.
+# 2 TV. JS's $D^*$ has a slope wherever the two
+# overlap.
+
+# %% [markdown] tags=["core", "workshop"]
+# **Your turn (★, 5 min, deeper).** Mean over the batch, the last axis, sum over what is before, as in lesson 20. (Exercises
+# marked *deeper* may stay open in the core: the check hands you the course's version.)
 #
 # <details><summary>Hint 1</summary>max(0, a) is <code>F.relu(a)</code>.</details>
 # <details><summary>Hint 2</summary><code>F.relu(1 - ___).mean(dim=-1) + F.relu(1 + ___).mean(dim=-1)</code>, then the
@@ -302,7 +311,7 @@ assert abs(best - 2 + 2 * tv) < 0.01 < hinge_disc_loss(*ratios) - best
 # as constants; $\sigma_1$ does not: its gradient takes the part along $W$ out of a step, for $W$'s length changes nothing. PyTorch's
 # `parametrize` puts a module between Adam's weight and the layer's.
 #
-# **Your turn (★★★, 15 min).** $v$, then the new $u$, then $\sigma_1$ with the new $u$. In evaluation `u` stays. Give `self.u` a new
+# **Your turn (★★★, 15 min, deeper).** $v$, then the new $u$, then $\sigma_1$ with the new $u$. In evaluation `u` stays. Give `self.u` a new
 # tensor: an earlier call's graph needs the old one.
 #
 # <details><summary>Hint 1</summary>v and u inside <code>with torch.no_grad()</code>, u only <code>if self.training</code>; sigma
@@ -364,13 +373,15 @@ assert starts[0][-1] >= 0 and starts[-1][-1] < 0.1
 # %% [markdown] tags=["core", "workshop"]
 # Some starts have not found the first direction after 30 calls, and yet all are near. If a share $a$ of the direction's square lies along the
 # second, the relative error of $\sigma_1$ is about $\frac a2 (1 - (\sigma_2/\sigma_1)^2)$: a near-tie slows the search and makes it
-# harmless. A step of training brings three calls, and the weights hardly move meanwhile.
+# harmless.
 #
 # What is bounded is the kernel, as a matrix. The convolution's own norm can be up to $\sqrt m$ times as large, if a pixel
 # lies in $m$ patches (4 for 4x4 and stride 2).
 
 # %% [markdown] tags=["deeper"]
-# **But whose norm is it?** $W$ is the kernel, reshaped to (out, in · 4 · 4): it maps *one patch* to one place of the output. The
+# ### Deeper: but whose norm is it?
+#
+# $W$ is the kernel, reshaped to (out, in · 4 · 4): it maps *one patch* to one place of the output. The
 # convolution maps the *picture*, and patches overlap. Let $P_i x$ be the $i$-th patch, and $m$ the number of patches that a pixel
 # lies in at most. Then
 #
@@ -419,11 +430,10 @@ for name, (kernel, side, stride, root) in kernels.items():
 # %% [markdown] tags=["deeper"]
 # Nearly 9, three times the matrix's: on a picture of one grey all patches agree. Only the border keeps it from 9; without one
 # the norm is the largest absolute value of the kernel's Fourier transform (Sedghi, Gupta and Long 2019; with more channels, the largest
-# singular value over frequencies). Two normalised layers of 4x4, stride 2, could together be 4 times as steep as 1; multiply $D$'s two
-# printed ratios for what they are.
+# singular value over frequencies). Two normalised layers of 4x4, stride 2, could together be 4 times as steep as 1.
 
-# %% [markdown] tags=["core", "workshop"]
-# ## 5 The bake-off
+# %% [markdown] tags=["deeper"]
+# ## 5 Deeper: the bake-off
 #
 # Who wins? Equal for all here: the network (`Generator(64, 32)`,
 # `Discriminator(32, norm=False)`), the data, **the CPU seconds** on one core, averaged weights, rates falling over the last half, and
@@ -433,7 +443,7 @@ for name, (kernel, side, stride, root) in kernels.items():
 #
 # **Predict** the first and the last. Which differences are larger than the spread over seeds?
 
-# %% tags=["core", "workshop"]
+# %% tags=["deeper"]
 facts = json.loads((ROOT / "data" / "results" / "24.json").read_text(encoding="utf-8"))
 measured = facts["data"].get(data_name(), facts["data"]["strokes"])
 
@@ -455,7 +465,7 @@ print(f"made by `{facts['command']}`, {facts['seconds'] / 60:.0f} minutes")
 assert data_name() != "strokes" or {*list(table)[-2:]} == {"saturating", "WGAN, clipped"}
 assert data_name() != "strokes" or max(table, key=lambda k: table[k][1]) == "saturating"
 
-# %% [markdown] tags=["core", "workshop"]
+# %% [markdown] tags=["deeper"]
 # A row whose spread reaches its neighbour's has not beaten it. Rates count as much: see the
 # search. The purse matters: five steps of $D$, or a gradient of a gradient at every step, leave fewer
 # steps for the same seconds. The clipped WGAN is far behind. In so short a
@@ -463,7 +473,7 @@ assert data_name() != "strokes" or max(table, key=lambda k: table[k][1]) == "sat
 # objectives reach similar scores.
 
 # %% [markdown] tags=["deeper"]
-# ## 6 A thousand modes
+# ## 6 Deeper: a thousand modes
 #
 # Ten classes are few. Three digits in the three colour channels are 1,000 modes, 000 to 999; the judge
 # reads each channel (Metz et al. 2017; Lin et al. 2018 count among 25,600 samples). How many would a *perfect* generator show?
@@ -608,7 +618,7 @@ assert scores["real"] < scores["R1 at 7x7"] < profile(smoke=9e9, standard=1.0) *
 # | `swings` | standard deviation of the gap above 0.15 | the circle of section 1 | R1; β₁ 0.5; averaging |
 # | `no sign` | none of these | perhaps health | measure from outside |
 #
-# **Your turn (★★, 10 min).** Write `diagnose`.
+# **Your turn (★★, 10 min, deeper).** Write `diagnose`.
 #
 # <details><summary>Hint 1</summary>Three tensors, cut at half their length; then the table's rows, in order.</details>
 # <details><summary>Hint 2</summary><code>real, fake, diversity = (torch.tensor(history[name][1])[len(history[name][1]) // 2 :]
@@ -686,11 +696,11 @@ fig = plots.compare({f"{name}: {row[0]}": row[2][:12] for name, row in ill.items
 
 # %% [markdown] tags=["core", "workshop"]
 # No penalty helps against the first four. The last two are the game itself: R1, with the same mad rates, brings
-# the distance down. (At nan `or_stop` ends the training.) And what is "no sign" worth? Compare the distances of
+# the distance down. And what is "no sign" worth? Compare the distances of
 # those without one; the healthy one's need not be the smallest.
 
 # %% [markdown] tags=["deeper"]
-# ## 9 Exercises
+# ## 9 Deeper: exercises
 #
 # **A. Predict (★★, 10 minutes): how strong?** By section 1's formula, at which rate (minus the larger real part) does the distance
 # to 0 shrink for strengths 0.25, 1, 4 and 16? Then run.
@@ -763,7 +773,7 @@ fig = plots.compare(sheets, value_range=(0, 255), columns=12, scale=2)
 # <details><summary>Hint 2</summary><code>treat(HINGE, disc=lambda: spectrally_normalised(gan.Discriminator()),
 # **rows["D 30 times as fast"])</code></details>
 #
-# <details><summary>What to look for</summary>Both columns: a sign may go while the distance stays. Two seeds at least.</details>
+# <details><summary>What to look for</summary>Both columns: a sign may go while the distance stays.</details>
 
 # %% [markdown] tags=["core", "workshop"]
 # ## 10 To discuss, and to keep
@@ -780,7 +790,7 @@ fig = plots.compare(sheets, value_range=(0, 255), columns=12, scale=2)
 # - R1 damps the circle: eigenvalues ± i/2 get a negative real part; too much of it is slow again.
 # - The hinge's best D is the sign of p - q: its value is total variation, its slope 0. It needs a D that may not jump.
 # - Spectral normalisation bounds the kernel's matrix; the convolution's norm is up to √m times larger.
-# - Compare on one network, one budget, several seeds, equally many rates; a difference inside the spread is none.
+# - (Deeper) Compare on one network, one budget, several seeds, equally many rates; a difference inside the spread is none.
 #
 # **Later lessons import** `r1_penalty`, `R1`, `HINGE`, `SpectralNorm`, `spectrally_normalised`, `diagnose`, `truncated_noise`,
 # `ShuffleGenerator`, `ShuffleDiscriminator`, weights `stable-dcgan`.
