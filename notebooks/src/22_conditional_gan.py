@@ -17,7 +17,7 @@
 # | | |
 # |---|---|
 # | **You need** | the losses and the loop of lesson 20, the convolutional networks of lesson 21 |
-# | **Time** | 65 minutes for the core, 140 more for what is marked *deeper*; the notebook itself runs in 4 minutes |
+# | **Time** | 70 minutes for the core, 135 more for what is marked *deeper*; the notebook itself runs in 4 minutes |
 # | **Machine** | no GPU, no network, 1.2 GB of memory |
 #
 # When you are through, you can
@@ -109,7 +109,7 @@ explore.View(draw_cat, controls)
 # A colour picture is three grey ones, red, green and blue, that belong together. A file holds it as (H, W, 3): the three numbers
 # of a pixel side by side. PyTorch wants (3, H, W): three whole planes. The numbers are the same, their order is not.
 #
-# **Your turn (★, 5 min, deeper).** Write the way from one to the other.
+# **Your turn (★, 5 min).** Write the way from one to the other.
 #
 # <details><summary>Hint 1</summary>Which axis of the answer is which axis of the array? No number may leave its pixel.</details>
 # <details><summary>Hint 2</summary><code>torch.as_tensor(array).permute(___, ___, ___)</code></details>
