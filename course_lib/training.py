@@ -94,13 +94,14 @@ class Run:
         return self.interrupted and not _ends_all.get()
 
     def log(self, **values):
-        """Keep one number per name for this step; tensors are read when the history is."""
+        """Keep one number per name for this step; of a GPU it is read when the history is."""
         for name, value in values.items():
             if isinstance(value, torch.Tensor):
                 if value.numel() != 1:
                     shape = tuple(value.shape)
                     raise settings.CourseError(f"log({name}=...) takes one number, not {shape}.")
-                value = value.detach().clone()
+                # Read at once where no GPU waits: kept, small tensors pin a CPU's large pages.
+                value = value.item() if value.device.type == "cpu" else value.detach().clone()
             steps, kept = self._history.setdefault(name, ([], []))
             steps.append(self.step)
             kept.append(value)

@@ -1,6 +1,7 @@
 """Training: counting, logging, stopping, showing, saving. The loop belongs to the lessons."""
 
 import copy
+import gc
 import json
 import math
 import signal
@@ -158,6 +159,19 @@ def test_values_are_read_late_and_once():
     run_all(run, lambda step: run.log(loss=Value()) or reads and pytest.fail("read in the loop"))
     assert run.history == {"loss": (list(range(300)), [1.0] * 300)} == run.history
     assert len(reads) == 300
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # gc also shows deprecated things
+def test_numbers_of_the_cpu_leave_no_tensors_in_memory():
+    alive, run = [], training.progress(200)
+
+    def step_of(step):
+        run.log(loss=torch.ones(3).sum())
+        if step in (50, 150):
+            alive.append(sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects()))
+
+    run_all(run, step_of)
+    assert alive[1] - alive[0] < 50
 
 
 def test_only_single_numbers_can_be_logged():
