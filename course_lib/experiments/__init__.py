@@ -13,9 +13,25 @@ from pathlib import Path
 import torch
 
 from course_lib import exporting, lessons, settings
-from course_lib.experiments import cnn, conditional_gan, dcgan, gan, stable_gans
+from course_lib.experiments import (
+    cnn,
+    conditional_gan,
+    dcgan,
+    gan,
+    stable_gans,
+    vae,
+    vae_likelihoods,
+)
 
-MODULES = {"14": cnn, "20": gan, "21": dcgan, "22": conditional_gan, "24": stable_gans}
+MODULES = {
+    "14": cnn,
+    "20": gan,
+    "21": dcgan,
+    "22": conditional_gan,
+    "24": stable_gans,
+    "31": vae,
+    "32": vae_likelihoods,
+}
 EXPERIMENTS = {number: module.PARTS for number, module in MODULES.items() if module.PARTS}
 ENTRIES = {name: entry for module in MODULES.values() for name, entry in module.ENTRIES.items()}
 
