@@ -18,6 +18,7 @@ GENERATORS = re.compile(
     BENCH + r"([\d.]+) ± ([\d.]+) \| in (\d+) of (\d+) runs, the smallest with ([\d.]+) % \|",
     re.MULTILINE,
 )
+LIKELIHOODS = re.compile(BENCH + r"(-[\d.]+) ± ([\d.]+) \| (-[\d.]+) ± ([\d.]+) \|", re.MULTILINE)
 
 
 def test_the_map_lists_every_lesson_with_its_title_minutes_and_memory():
@@ -83,6 +84,17 @@ def test_the_generators_figures_are_those_of_the_committed_runs(row):
     classes = scores_of(*entry, "classes")
     assert (int(whole), int(runs)) == (classes.count(10), len(classes))
     assert smallest == f"{100 * min(scores_of(*entry, 'smallest')):.1f}"
+
+
+def test_the_likelihoods_are_those_of_the_committed_runs():
+    rows = LIKELIHOODS.findall(README)
+    with_bound = {
+        (r["name"], r["data"], f"{r['budget']:g}") for r in measured() if "elbo" in r["metrics"]
+    }
+    assert {row[:3] for row in rows} == with_bound
+    for *entry, elbo, spread, bound, its_spread in rows:
+        assert (elbo, spread) == told(scores_of(*entry, "elbo"), 2)
+        assert (bound, its_spread) == told(scores_of(*entry, "iwae"), 2)
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", README))))
