@@ -613,6 +613,8 @@ spans = {"A": (0, 99, 0), "B": (0, 99, 7), "way": (0.0, 1.0, 0.5), "latent": (1,
 explore.View(draw_way, [explore.slider(name, *span) for name, span in spans.items()])
 
 # %% [markdown] tags=["core", "workshop"]
+# On the first way no digit stands near the middle, where one cloud ends and the next begins: a blend, again.
+#
 # ## 10 Break it on purpose: hidden betas (V1, V2, V17)
 #
 # "The mean is only a constant factor", people say. Of one term, it is not. Three losses that run: everything divided by a batch of 128 once more
@@ -642,11 +644,9 @@ fig = plots.compare(broken, value_range=(0, 1), columns=12, scale=2)
 # **Harmless, with Adam, is only V17**: a factor on *both* terms. Adam divides by the gradient's usual size (lesson 11), so its line is
 # nearly the first one's. With $\frac18$ codes are too cheap: the clouds shrink and their centres spread beyond the prior. The
 # likelihood gains, and the ELBO, which nobody trained, loses; samples fall between the clouds, and the judge is sure of fewer. With 98 the KL is 0 and all
-# samples are one picture: a code is not worth its price, and the ELBO is that of a decoder without a code (compare section 8's
-# first bar).
+# samples are one picture: a code is not worth its price, and the ELBO is that of a decoder without a code.
 #
-# A factor on *one* term Adam does not cancel, and nobody notices: the loss falls and settles, at another optimum. Curves prove
-# nothing; two slopes before the training do.
+# A factor on *one* term Adam does not cancel, and nobody notices: the loss falls and settles, at another optimum.
 
 # %% [markdown] tags=["deeper", "workshop"]
 # ## 11 VAE against GAN
@@ -675,7 +675,7 @@ assert quick or sorted([*scores.values()][:5])[::-1] == [*scores.values()][:5]
 # The judge minds blur, and grain still more: that is what the two controls show. The draws' own fault is only what lies above
 # *real, tossed*. The means' blur is milder than the control's; to this judge they beat that GAN's sharp but misshapen digits (it
 # had a small budget of steps; the table of `bench` compares at equal cost). The GAN cannot say how probable any picture is. The VAE can say "no less than", on test pictures, in
-# nats: comparable with every other likelihood model.
+# nats.
 
 # %% [markdown] tags=["deeper"]
 # ## 12 Exercises
