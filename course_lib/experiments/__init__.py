@@ -18,6 +18,7 @@ from course_lib.experiments import (
     conditional_gan,
     dcgan,
     gan,
+    pixelcnn,
     stable_gans,
     vae,
     vae_likelihoods,
@@ -31,6 +32,7 @@ MODULES = {
     "24": stable_gans,
     "31": vae,
     "32": vae_likelihoods,
+    "43": pixelcnn,
 }
 EXPERIMENTS = {number: module.PARTS for number, module in MODULES.items() if module.PARTS}
 ENTRIES = {name: entry for module in MODULES.values() for name, entry in module.ENTRIES.items()}
