@@ -18,6 +18,7 @@ GENERATORS = re.compile(
     BENCH + r"([\d.]+) ± ([\d.]+) \| in (\d+) of (\d+) runs, the smallest with ([\d.]+) % \|",
     re.MULTILINE,
 )
+BITS = re.compile(BENCH + r"([\d.]+) ± ([\d.]+) bits/dim \|", re.MULTILINE)
 LIKELIHOODS = re.compile(BENCH + r"(-[\d.]+) ± ([\d.]+) \| (-[\d.]+) ± ([\d.]+) \|", re.MULTILINE)
 
 
@@ -95,6 +96,18 @@ def test_the_likelihoods_are_those_of_the_committed_runs():
     for *entry, elbo, spread, bound, its_spread in rows:
         assert (elbo, spread) == told(scores_of(*entry, "elbo"), 2)
         assert (bound, its_spread) == told(scores_of(*entry, "iwae"), 2)
+
+
+def test_the_bits_are_those_of_the_committed_runs():
+    rows = BITS.findall(README)
+    measured_bits = {
+        (r["name"], r["data"], f"{r['budget']:g}")
+        for r in measured()
+        if "bits_per_dim" in r["metrics"]
+    }
+    assert {row[:3] for row in rows} == measured_bits
+    for *entry, bits, spread in rows:
+        assert (bits, spread) == told(scores_of(*entry, "bits_per_dim"), 3)
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", README))))
