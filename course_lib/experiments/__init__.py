@@ -17,6 +17,7 @@ from course_lib.experiments import (
     cnn,
     conditional_gan,
     dcgan,
+    denoising,
     gan,
     pixelcnn,
     stable_gans,
@@ -33,6 +34,7 @@ MODULES = {
     "31": vae,
     "32": vae_likelihoods,
     "43": pixelcnn,
+    "51": denoising,
 }
 EXPERIMENTS = {number: module.PARTS for number, module in MODULES.items() if module.PARTS}
 ENTRIES = {name: entry for module in MODULES.values() for name, entry in module.ENTRIES.items()}
