@@ -15,7 +15,7 @@ ROWS = [f"C{n}" for n in range(1, 12)]  # of the bug catalogue, that concern les
 ROWS += [f"G{n}" for n in range(1, 21)]  # and part 2: the game, DCGAN and its networks, critics
 ROWS += [f"D{n}" for n in range(1, 13)] + [f"W{n}" for n in range(1, 10)]
 ROWS += [f"V{n}" for n in range(1, 18)] + ["T1", "T2", "T3"]  # part 3: VAEs, and answers to doubt
-ROWS += [f"A{n}" for n in range(1, 9)]  # part 4: autoregressive models
+ROWS += [f"A{n}" for n in range(1, 10)]  # part 4: autoregressive models
 ROWS += ["E4", "E6", "E7", "E8", "R1", "R2", "R3", "R4", "R6", "R7", "R12"]  # lessons 50 and 51
 FAMILIES = {topic: importlib.import_module(f"tests.mutants.{topic}") for topic in TOPICS}
 

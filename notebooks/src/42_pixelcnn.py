@@ -267,7 +267,7 @@ print(f"ten digits by heart: {nats(twin, ten):.1f} nats, test digits {nats(twin)
 train_autoregressive(cfg, net, binary_batches(images, cfg.batch_size, rng), label="PixelMLP")
 score = nats(net, test_x)
 print(f"PixelMLP: {score:.2f} nats a test digit, after {cfg.steps * cfg.batch_size:,} digits")
-assert score < profile(smoke=600, standard=85)
+assert score < profile(smoke=600, standard=88 if data_name() == "strokes" else 95)
 with device.measure(dev) as drawing, device.fast_autocast(dev):
     drawn = sample(net, profile(smoke=1, standard=10), rng)
 print(f"{len(drawn)} pictures, 784 passes, {drawing.seconds:.1f} s")
@@ -474,7 +474,7 @@ stacks = PixelCNN(mean).to(dev)
 batches = binary_batches(images, cfg.batch_size, rng)
 train_autoregressive(replace(cfg, steps=cfg.stack_steps), stacks, batches, label="two stacks")
 print(f"on the first 2,000 test digits: {nats(stacks):.2f} nats, PixelMLP {nats(net):.2f}")
-assert nats(stacks) < profile(smoke=600, standard=91)
+assert nats(stacks) < profile(smoke=600, standard=93 if data_name() == "strokes" else 105)
 with device.fast_autocast(dev):
     rows = {"PixelMLP": drawn.cpu(), "two stacks": sample(stacks, len(drawn), rng).cpu()}
 fig = plots.compare(rows | {"test": test_x[: len(drawn)].cpu()}, value_range=(0, 1), scale=2)
@@ -697,7 +697,8 @@ fig = draw_fields(broken)
 # <details><summary><b>A2.</b> "To be safe I mask every layer, the 1x1s as well." What happens?</summary>A 1x1 of type A is 0: no information passes. Type B would
 # change nothing. Masks too strict cost nats, and no test of leaks finds them: ask for blind pixels, too.</details>
 # <details><summary><b>A5.</b> Your PixelCNN reaches half of everybody's nats. What do you do first?</summary>Back-propagate from one logit, and look for red. Lesson 40's tosses alone cost half of MADE's bill: below them no honest model can be.</details>
-# <details><summary>Does the wedge matter?</summary>As much as what can be known from there alone, given all that is seen. Several nats, says section 6: it takes away the wedge alone.</details>
+# <details><summary><b>A9.</b> A PixelCNN learns another network's codes instead of pixels. Its loss is 0 within minutes. Success?</summary>Rather, all codes have
+# become one: easy to guess, and its pictures are noise. Count how often each is used (lesson 72).</details>
 #
 # **Summary**
 #
@@ -709,7 +710,7 @@ fig = draw_fields(broken)
 # - At equal CPU seconds, one wide layer with 1x1s beats small stacks here: measure what your machine is good at.
 #
 # **Later lessons import** `causal_mask`, `MaskedConv2d`, `gate`, `shifted`, `GatedLayer`, `PixelMLP`, `PixelCNN`, `Told` and `sees`. **Limits:** strokes without a plan; drawing
-# is slow, lesson 43 mends it; greys and colours are 43's as well.
+# is slow, lesson 43 mends it; greys and colours are 43's.
 #
 # **Papers.** van den Oord, Kalchbrenner and Kavukcuoglu (2016a), *Pixel recurrent neural networks*, sections 3.4 and 3.5 · van den Oord et al. (2016b), *Conditional image generation with PixelCNN decoders*,
-# sections 2.1 to 2.3 · Salimans et al. (2017), *PixelCNN++*, for what came next.
+# sections 2.1 to 2.3 · Salimans et al. (2017), *PixelCNN++*.

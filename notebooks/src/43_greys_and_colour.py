@@ -504,7 +504,7 @@ costs, same = first_bits(net), first_bits(own[8])
 for b, model in own.items():
     alone = bits_per_pixel(model, few >> 8 - b).mean()
     print(f"depth {b}: own net {alone:.3f}, 8-bit net {same[b]:.3f}, net {costs[b]:.3f}")
-    assert b > 1 or same[b] < profile(smoke=9, standard=0.95 * alone)
+    assert data_name() != "strokes" or b > 1 or same[b] < profile(smoke=9, standard=0.95 * alone)
 print(f"{((v > 0) & (v < 255)).double().mean():.1%} of the pixels are neither black nor white")
 each = {f"bit {b}": later - first for b, (first, later) in enumerate(pairwise(costs), start=1)}
 fig = plots.bars(each, ylabel="bits/dim of the core's net")

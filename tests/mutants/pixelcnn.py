@@ -157,4 +157,4 @@ ALTERNATIVES = {
 }  # fmt: skip
 
 # Rows of the catalogue that are questions in the lesson's text rather than code.
-QUESTIONS = ["A2", "A5"]
+QUESTIONS = ["A2", "A5", "A9"]
