@@ -5,6 +5,7 @@ many as the first argument says.
 """
 
 import copy
+import importlib
 import importlib.util
 import sys
 import time
@@ -87,9 +88,8 @@ def peers() -> dict:
         repairs = [partial(on_arrays, function, **{knob: value}) for value in grid]
         found[name] = max(repairs, key=lambda repair: score(repair, tuning))
     if importlib.util.find_spec("bm3d"):
-        import bm3d  # not for commercial use, so no dependency
-
-        found["bm3d"] = partial(on_arrays, bm3d.bm3d, sigma_psd=SIGMA)
+        peer = importlib.import_module("bm3d")  # not for commercial use, so no dependency
+        found["bm3d"] = partial(on_arrays, peer.bm3d, sigma_psd=SIGMA)
     return found
 
 
