@@ -11,6 +11,7 @@ from course_lib.built import greys_and_colour
 from course_lib.experiments import gan, pixelcnn
 
 
+@pytest.mark.filterwarnings("ignore:30 samples of 64 features")
 def test_a_short_run_has_a_row_and_saves_what_was_scored(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(pixelcnn, "SAMPLES", 30)
     monkeypatch.setattr(pixelcnn, "AT_ONCE", 20)
