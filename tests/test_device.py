@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from statistics import median
 
 import numpy as np
 import pytest
@@ -256,17 +257,23 @@ def test_a_processor_without_bfloat16_instructions_computes_in_float32():
     assert done.stderr == b""
 
 
-def test_a_block_is_measured():
+def megabytes_grown() -> float:
+    """Return by how much a block that holds 100 MB exceeds an empty one."""
     with device.measure() as before:
         pass
     with device.measure() as cost:
-        block = np.ones(12_500_000)  # 100 MB
+        block = np.ones(12_500_000)
         end = time.process_time() + 0.05
         while time.process_time() < end:
             pass
         del block
-    assert 80 < cost.peak_mb - before.peak_mb < 200
     assert 0.05 <= cost.cpu_seconds <= cost.seconds * os.cpu_count() + 0.1
+    return cost.peak_mb - before.peak_mb
+
+
+def test_a_block_is_measured():
+    grown = [megabytes_grown() for _ in range(3)]  # the system may take cold pages in between
+    assert 80 < median(grown) < 200
 
 
 def test_a_block_that_fails_is_measured_too():
