@@ -263,16 +263,16 @@ def megabytes_grown() -> float:
         pass
     with device.measure() as cost:
         block = np.ones(12_500_000)
-        end = time.process_time() + 0.05
+        end = time.process_time() + 0.2
         while time.process_time() < end:
             pass
         del block
-    assert 0.05 <= cost.cpu_seconds <= cost.seconds * os.cpu_count() + 0.1
+    assert 0.2 <= cost.cpu_seconds <= cost.seconds * os.cpu_count() + 0.1
     return cost.peak_mb - before.peak_mb
 
 
 def test_a_block_is_measured():
-    grown = [megabytes_grown() for _ in range(3)]  # the system may take cold pages in between
+    grown = [megabytes_grown() for _ in range(3)]  # on a busy machine a look comes late
     assert 80 < median(grown) < 200
 
 
