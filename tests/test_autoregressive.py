@@ -28,9 +28,9 @@ def made(**options):
         (lambda: course.sample(made(), 2, rng(), temperature=torch.tensor([1.0, -1])), "above 0"),
         (lambda: course.sample(made(), 2, rng(), given=torch.ones(1, 3, 3)), "both given and mask"),
         (lambda: course.sample(made(), 2, rng(), given=MEAN, mask=MEAN[:, :2]), "both given"),
-        (lambda: course.sample(made(), 2, rng(), given=MEAN, mask=MEAN > 0), "binarise"),
+        (lambda: course.sample(made(), 2, rng(), given=MEAN, mask=MEAN > 0), "Binarise"),
         (lambda: course.sample_incremental(made(hidden=(9, 9)), 2, rng()), "One hidden layer"),
-        (lambda: course.log_prob(made(), MEAN[None]), "binarise"),
+        (lambda: course.log_prob(made(), MEAN[None]), "Binarise"),
         (lambda: course.log_prob(made(), torch.zeros(1, 1, 3, 4)), "The model knows"),
     ],
 )

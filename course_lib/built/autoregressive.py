@@ -35,10 +35,7 @@ def binary_batches(images, batch_size, rng):
 def require_binary(x):
     """Raise CourseError unless all of x is 0 or 1."""
     if not ((x == 0) | (x == 1)).all():
-        raise CourseError(
-            f"The model speaks of pixels that are 0 or 1; yours reach from "
-            f"{x.min():g} to {x.max():g}, so binarise them first."
-        )
+        raise CourseError(f"Binarise first: pixels are 0 or 1, not {x.min():g} to {x.max():g}.")
 
 
 def log_prob(model, x):
@@ -60,8 +57,7 @@ class MaskedLinear(nn.Linear):
     def __init__(self, mask, scale=0.0):
         super().__init__(mask.shape[1], mask.shape[0])
         self.register_buffer("mask", mask)
-        used = mask.sum(dim=1, keepdim=True).clamp(min=1)
-        self.weight.data.normal_().mul_(scale / used.sqrt())
+        self.weight.data.normal_().mul_(scale / mask.sum(dim=1, keepdim=True).clamp(min=1).sqrt())
         self.bias.data.zero_()
 
     def forward(self, x):
@@ -69,10 +65,7 @@ class MaskedLinear(nn.Linear):
 
 
 class FVSBN(nn.Module):
-    """Logits of ink from a logistic regression on the pixels before; x (B, C, H, W) in {0, 1}.
-
-    mean: ink rates (C, H, W), strictly between 0 and 1; order: (D,). Frey, Hinton and Dayan (1996).
-    """
+    """Logits of ink, regressions on earlier pixels; mean (C, H, W) inside 0 to 1, order (D,)."""
 
     def __init__(self, mean, order):
         super().__init__()
@@ -110,14 +103,11 @@ def train_autoregressive(
 
 
 def masks(order, *hidden):
-    """Return the masks, bool (out, in), of layers D -> hidden[0] -> ... -> D; order (D,).
-
-    Hidden degrees are 0..D-2 in turn. Germain et al. (2015), equations 12 and 13 (from 1 on).
-    """
+    """Return the masks, bool (out, in), of layers D -> hidden[0] -> ... -> D; order (D,)."""
     D = len(order)
     if min(hidden, default=D) < D - 1:
         raise CourseError(f"{D} pixels need {D - 1} units or more in every hidden layer.")
-    degrees = [order.argsort(), *(torch.arange(n) % (D - 1) for n in hidden)]
+    degrees = [order.argsort(), *(torch.arange(n) % (D - 1) for n in hidden)]  # MADE, eq. 12, 13
     inner = [below[None, :] <= above[:, None] for below, above in pairwise(degrees)]
     return [*inner, degrees[-1][None, :] < degrees[0][:, None]]
 
@@ -153,8 +143,7 @@ def canvas(model, n, given=None, mask=None):
 def sample(model, n, rng, *, temperature=1.0, given=None, mask=None):
     """Draw n pictures (n, C, H, W) in {0, 1}, pixel by pixel in model.order.
 
-    temperature: above 0, a number or (n,). given, mask: (C, H, W) or (n, C, H, W); a pixel of
-    `given` is known, and kept, where `mask` is True.
+    temperature: above 0, a number or (n,); `given`, (C, H, W) or (n, C, H, W), is kept where mask.
     """
     if not (torch.as_tensor(temperature) > 0).all():
         raise CourseError("temperature must be above 0; close to 0 the likelier side is drawn.")
@@ -170,11 +159,10 @@ def sample(model, n, rng, *, temperature=1.0, given=None, mask=None):
 def orders(height, width, rng):
     """Return four orders of the pixels of a picture, int64 (D,): the t-th number is drawn t-th."""
     grid = rest = torch.arange(height * width).view(height, width)
-    spiral = []
+    found, spiral = {"raster": grid, "columns": grid.T}, []
     while rest.numel():  # take the top row, then turn the right column to the top
         spiral, rest = [*spiral, rest[0]], rest[1:].rot90()
-    found = {"raster": grid, "columns": grid.T, "spiral": torch.cat(spiral)}
-    found["random"] = torch.randperm(grid.numel(), generator=rng)
+    found |= {"spiral": torch.cat(spiral), "random": torch.randperm(grid.numel(), generator=rng)}
     return {name: order.flatten() for name, order in found.items()}
 
 
@@ -183,8 +171,7 @@ def sample_incremental(model, n, rng):
     """Draw the same n pictures as `sample` from a MADE with one hidden layer, in fewer products."""
     if len(model.inner) != 1:
         raise CourseError(f"One hidden layer is needed; this MADE has {len(model.inner)}.")
-    layers = model.inner[0], model.last, model.direct
-    first, last, direct = (layer.weight * layer.mask for layer in layers)
+    first, last, direct = (f.weight * f.mask for f in (model.inner[0], model.last, model.direct))
     x, mean, bias = canvas(model, n)[0], model.mean.flatten(), model.last.bias + model.direct.bias
     seen, flat = (model.inner[0].bias - first @ mean).repeat(n, 1), x.view(n, -1)  # (n, hidden)
     for pixel in model.order.tolist():
@@ -192,3 +179,12 @@ def sample_incremental(model, n, rng):
         flat[:, pixel] = torch.bernoulli(logit.sigmoid(), generator=rng)
         seen += flat[:, pixel, None] * first[:, pixel]
     return x
+
+
+def nade(x, c, W, b, V):
+    """Return logits like x, in raster order; c (hidden,), W (hidden, D), b (D,), V (D, hidden)."""
+    seen, logits = c.expand(len(x), -1), []
+    for i, pixel in enumerate(x.flatten(1).T):
+        logits.append(b[i] + seen.sigmoid() @ V[i])
+        seen = seen + pixel[:, None] * W[:, i]
+    return torch.stack(logits, dim=1).view_as(x)

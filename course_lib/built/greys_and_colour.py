@@ -57,8 +57,7 @@ class Sight(nn.Module):
     def near(self, canvas, n, q):
         """Return the bytes near the pixels q (B,) of pictures n (B,): (B, offsets)."""
         windows = canvas.unfold(1, self.window[0], 1).unfold(2, self.window[1], 1)  # a view
-        width = windows.shape[2]
-        return windows[n, q // width, q % width].flatten(1)[:, self.keep]
+        return windows[n, q // windows.shape[2], q % windows.shape[2]].flatten(1)[:, self.keep]
 
 
 class PixelNet(Sight):
@@ -68,9 +67,10 @@ class PixelNet(Sight):
         self, levels, shape=(28, 28), window=(7, 13), *, hidden=256, places=True, outputs=None
     ):
         super().__init__(levels, shape, window, places)
-        canvas, first = self.canvas(torch.zeros(1, *shape).byte()), torch.zeros(1).long()
-        told = self.inputs(canvas, first, first).shape[1]
-        self.net = vae.residual_mlp(told, hidden, 2, outputs or levels)
+        canvas, one = self.canvas(torch.zeros(1, *shape).byte()), torch.zeros(1).long()
+        self.net = vae.residual_mlp(
+            self.inputs(canvas, one, one).shape[1], hidden, 2, outputs or levels
+        )
         for weights in self.net[-1].parameters():
             nn.init.zeros_(weights)
 
@@ -103,9 +103,12 @@ def bits_per_pixel(net, images):
 
 def strata(images):
     """Return the numbers, among all pixels of images, of ink, of black beside ink, and of far."""
-    close = [F.max_pool2d((part > 0).float(), 3, 1, 1) > 0 for part in images.split(4000)]
-    kinds = images > 0, torch.cat(close) & (images == 0), ~torch.cat(close)
-    return [kind.flatten().nonzero()[:, 0].int() for kind in kinds]
+    close = torch.cat(
+        [F.max_pool2d((part > 0).float(), 3, 1, 1) > 0 for part in images.split(4000)]
+    )
+    return [
+        kind.flatten().nonzero()[:, 0].int() for kind in (images > 0, close & (images == 0), ~close)
+    ]
 
 
 def unbiased_mean(parts, sizes):

@@ -27,10 +27,7 @@ class Config:
 
 
 def causal_mask(kind, size):
-    """Return bool (size, size), True at what is drawn before the centre; kind "B": and there.
-
-    Raises CourseError for a size without a centre. van den Oord et al. (2016), section 3.4.
-    """
+    """Return bool (size, size), True before the centre, and there for "B"; CourseError: even."""
     if size % 2 == 0 or kind not in ("A", "B"):
         raise CourseError(f"A mask is of kind A or B and has an odd size, not {kind} and {size}.")
     half, mask = size // 2, torch.ones(size, size, dtype=torch.bool)
@@ -40,7 +37,7 @@ def causal_mask(kind, size):
 
 
 class MaskedConv2d(nn.Conv2d):
-    """A convolution that sees only what is drawn before each pixel (A), or that and itself (B)."""
+    """A convolution that sees the past alone (A), or itself, too (B); (2016a), section 3.4."""
 
     def __init__(self, kind, channels, out, size):
         mask = causal_mask(kind, size)[: size // 2 + 1]
@@ -90,8 +87,7 @@ class PixelMLP(PixelModel):
 
     def forward(self, x, classes=None):
         h = self.first(x) + self.place(x)
-        if classes is not None:
-            h = h + self.told(classes)[..., None, None]  # at every place the same
+        h = h if classes is None else h + self.told(classes)[..., None, None]  # the same everywhere
         h = h.contiguous(memory_format=torch.channels_last)  # 1x1s as matrix products
         for block in self.blocks:
             h = h + block(h)
@@ -177,8 +173,7 @@ class Told(nn.Module):
 
     def __init__(self, model, labels=None):
         super().__init__()
-        self.model, self.mean, self.order = model, model.mean, model.order
-        self.labels = labels
+        self.model, self.labels, self.mean, self.order = model, labels, model.mean, model.order
 
     def forward(self, x):
         return self.model(x, F.one_hot(self.labels.to(x.device), 10).to(x))
@@ -188,3 +183,16 @@ class Told(nn.Module):
         for x, y in datasets.batches(images, labels, batch_size=batch_size, generator=rng):
             self.labels = y
             yield torch.bernoulli(x.float() / 255, generator=rng)
+
+
+@torch.no_grad()
+def sample_rows(model, n, rng):
+    """Draw the n pictures of lesson 40's `sample`; the model is shown model.reach + 1 rows."""
+    model, x = copy.deepcopy(model), model.mean.new_zeros(n, *model.mean.shape)
+    place = model.place(x)  # (1, hidden, H, W), of the whole page
+    for row, column in torch.ones_like(model.mean[0]).nonzero().tolist():
+        rows = slice(max(0, row - model.reach), row + 1)
+        model.place = lambda _, rows=rows: place[:, :, rows]
+        logits = model(x[:, :, rows])[:, 0, -1, column]
+        x[:, 0, row, column] = torch.bernoulli(logits.sigmoid(), generator=rng)
+    return x

@@ -34,10 +34,7 @@ def fax(images):
 
 
 def gru_step(told, recalled, state):
-    """Return the next state (B, hidden) of a GRU (Cho et al. 2014, in torch's variant).
-
-    told: W x + b, recalled: U state + b', both (B, 3 hidden), in the order r, z, c.
-    """
+    """Return the next state (B, hidden) of told = W x + b, recalled = U h + b', (B, 3 hidden)."""
     (told_r, told_z, told_c), recalled = told.chunk(3, dim=1), recalled.chunk(3, dim=1)
     r, z = (told_r + recalled[0]).sigmoid(), (told_z + recalled[1]).sigmoid()
     c = (told_c + r * recalled[2]).tanh()
@@ -54,8 +51,7 @@ class GRU(nn.Module):
     def forward(self, sequence):
         state, states = sequence.new_zeros(len(sequence), self.recalled.in_features), []
         for told in self.told(sequence).unbind(dim=1):
-            state = gru_step(told, self.recalled(state), state)
-            states.append(state)
+            states.append(state := gru_step(told, self.recalled(state), state))
         return torch.stack(states, dim=1)
 
 
@@ -89,18 +85,14 @@ class RowGRU(nn.Module):
 
 @torch.no_grad()
 def walk(model, n, choose):
-    """Fill n pictures (n, 1, H, W), pixel by pixel, all side by side, and return them.
-
-    choose(pixel, logits (n,)) -> values (n,) in {0, 1}; pixel: 0, 1, ... in raster order.
-    """
+    """Fill n pictures (n, 1, H, W) in raster order: choose(pixel, logits (n,)) -> values (n,)."""
     x = model.mean.new_zeros(n, *model.mean.shape)
     above, state, W = x[:, 0, 0], x.new_zeros(n, model.gru.recalled.in_features), x.shape[3]
     for i, (mean, bias) in enumerate(zip(model.mean[0], model.bias, strict=True)):
         state = gru_step(model.gru.told(above), model.gru.recalled(state), state)
         row = x[:, 0, i]  # a view: what is written here is written into x
         for j in range(W):
-            logits = model.answer(row - mean, state)[:, j] + bias[j]
-            row[:, j] = choose(i * W + j, logits).to(row)
+            row[:, j] = choose(i * W + j, model.answer(row - mean, state)[:, j] + bias[j]).to(row)
         above = row - mean
     return x
 
@@ -110,20 +102,16 @@ def draw(model, n, rng):
     return walk(model, n, lambda _, logits: torch.bernoulli(logits.sigmoid(), generator=rng))
 
 
-BITS = 16  # probabilities are whole 65536ths
-TOTAL = 1 << BITS
+BITS, TOTAL = 16, 1 << 16  # probabilities are whole 65536ths
 
 
 def push(state, start, width, bits=BITS):
-    """Return the whole number that packs a symbol, [start, start + width) of 2**bits, on state."""
+    """Return the number that packs [start, start + width) of 2**bits on state. Duda (2013)."""
     return (state // width << bits) + start + state % width
 
 
 def pop(state, starts, bits=BITS):
-    """Return (symbol, state) with the last symbol taken off: push backwards. Duda (2013).
-
-    starts: where the symbols 0, 1, ... begin, rising from 0, and at last 2**bits.
-    """
+    """Return (symbol, state), push undone; starts: of symbols 0, 1, ..., and at last 2**bits."""
     slot = state % (1 << bits)
     symbol = bisect_right(starts, slot) - 1
     width = starts[symbol + 1] - starts[symbol]
@@ -174,8 +162,8 @@ def fingerprint(model, n=0):
     return zlib.crc32(b"".join(p.cpu().numpy().tobytes() for p in model.state_dict().values()), n)
 
 
-def compress(model, x):
-    """Return x (n, 1, H, W) in {0, 1} as bytes, by a RowGRU. CourseError: greys, other sizes."""
+def compress(model, x, walk=walk):
+    """Return x (n, 1, H, W) in {0, 1}, packed by a model, as bytes. CourseError: greys, sizes."""
     require_binary(x)
     if x.shape[1:] != model.mean.shape or not len(x):
         raise CourseError(f"The model packs pictures {[*model.mean.shape]}, not {[*x.shape]}.")
@@ -196,7 +184,7 @@ def popped(stack, logits):
     return torch.tensor([stack.pop((0, TOTAL - ink, TOTAL)) for ink in whole(logits).tolist()])
 
 
-def decompress(model, data):
+def decompress(model, data, walk=walk):
     """Return the pictures that `compress` packed with the same model. CourseError: damaged."""
     sign, n, maker = HEADER.unpack_from(data.ljust(HEADER.size, b"\0"))
     if sign != b"ROWS" or maker != fingerprint(model, n):
@@ -205,4 +193,13 @@ def decompress(model, data):
     x = walk(model, n, lambda _, logits: popped(stack, logits))
     if stack.words or stack.state != TOTAL:
         raise CourseError("The pictures do not unpack: damaged, cut, or rounded otherwise.")
+    return x
+
+
+@torch.no_grad()
+def walk_any(model, n, choose):
+    """Do what `walk` does, in model.order, with any model of pixels that does not look ahead."""
+    x = model.mean.new_zeros(n, *model.mean.shape)
+    for pixel in model.order.tolist():
+        x.view(n, -1)[:, pixel] = choose(pixel, model(x).flatten(1)[:, pixel]).to(x)
     return x

@@ -7,11 +7,12 @@ from torch.nn import functional as F
 
 from course_lib.checks import check, require
 from course_lib.checks.autoregressive_incremental import sample_incremental
+from course_lib.checks.autoregressive_nade import nade
 from course_lib.checks.autoregressive_sampling import sample
 from course_lib.checks.probes import TOLERANCE, differs, normal
 from course_lib.settings import CourseError
 
-__all__ = ["earlier", "log_prob", "masked_linear", "masks", "sample", "sample_incremental"]
+__all__ = ["earlier", "log_prob", "masked_linear", "masks", "nade", "sample", "sample_incremental"]
 
 FAR = 200.0  # a logit whose sigmoid is 0 or 1 in floating point
 HEIGHT, WIDTH = 3, 4

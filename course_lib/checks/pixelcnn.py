@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from course_lib.checks import causality, check, require
 from course_lib.checks.pixelcnn_fields import sees
+from course_lib.checks.pixelcnn_sampling import sample_rows
 from course_lib.checks.pixelcnn_stacks import gated_layer, pixel_cnn, pixel_mlp, pixel_stack
 from course_lib.checks.probes import TOLERANCE, differs, normal
 from course_lib.settings import CourseError
@@ -19,6 +20,7 @@ __all__ = [
     "pixel_cnn",
     "pixel_mlp",
     "pixel_stack",
+    "sample_rows",
     "sees",
     "shifted",
 ]

@@ -6,9 +6,10 @@ from torch import nn
 from course_lib.checks import check, require
 from course_lib.checks.probes import TOLERANCE, differs, normal
 from course_lib.checks.recurrent_pixels_coder import compress, pop, push
+from course_lib.checks.recurrent_pixels_walks import walk, walk_any
 from course_lib.settings import CourseError
 
-__all__ = ["compress", "gru_step", "pop", "push", "row_gru"]
+__all__ = ["compress", "gru_step", "pop", "push", "row_gru", "walk", "walk_any"]
 
 H, W = 4, 5
 LEGEND = "(? the guessed pixel, # rightly seen, ! leaks, o should be seen, . rightly unseen)"

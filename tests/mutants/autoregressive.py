@@ -14,6 +14,8 @@ WRITE = "flat[:, pixel] = torch.where(kept[:, pixel], flat[:, pixel], drawn)"
 LOOP = "for pixel in model.order.tolist():"
 LOGIT = "F.relu(seen) @ last[pixel] + (flat - mean) @ direct[pixel] + bias[pixel]"
 ADD = "seen += flat[:, pixel, None] * first[:, pixel]"
+ANSWER = "logits.append(b[i] + seen.sigmoid() @ V[i])"
+GROW = "seen = seen + pixel[:, None] * W[:, i]"
 
 MUTANTS = [
     # log_prob
@@ -64,6 +66,9 @@ MUTANTS = [
     Mutant("A6", "sample", TOSS, "(chance > 0.5).to(x)", "(A6)"),
     Mutant("A5 one pass", "sample", LOOP + "\n        chance = (model(x)",
            "first = model(x)\n    " + LOOP + "\n        chance = (first", "(A5)"),
+    Mutant("A5 a row at a time", "sample", LOOP + "\n        chance = (model(x)",
+           "for k, pixel in enumerate(model.order.tolist()):\n        logits = logits if k % 3 else model(x)"
+           "\n        chance = (logits", "ask inside the loop (A5)"),
     Mutant("A5 empty", "sample", "(model(x)", "(model(torch.zeros_like(x))", "empty canvas"),
     Mutant("A4 raster", "sample", "model.order.tolist()", "range(flat.shape[1])", "raster order"),
     Mutant("A4 reversed", "sample", "model.order.tolist()", "model.order.flip(0).tolist()",
@@ -101,6 +106,17 @@ MUTANTS = [
            "F.relu((flat - mean) @ first.T + model.inner[0].bias)", "made anew"),
     Mutant("whole model", "sample_incremental", LOGIT, "model(x).flatten(1)[:, pixel]",
            "running sums are the point"),
+    # nade
+    Mutant("A5", "nade", ANSWER + "\n        " + GROW, GROW + "\n        " + ANSWER, "hears itself (A5)"),
+    Mutant("no sigmoid", "nade", "seen.sigmoid()", "seen", "sigmoid of the sum"),
+    Mutant("no bias", "nade", "b[i] + ", "", "bias b[i]"),
+    Mutant("from 0", "nade", "c.expand(len(x), -1)", "(0 * c).expand(len(x), -1)", "starts from c"),
+    Mutant("not added", "nade", GROW, "pass", "no pixel is ever added"),
+    Mutant("any pixel", "nade", "pixel[:, None] * W", "W", "whatever the pixels are"),
+    Mutant("replaced", "nade", "seen + pixel[:, None]", "c + pixel[:, None]", "are blind"),
+    Mutant("columns", "nade", "x.flatten(1).T", "x.mT.flatten(1).T", "look ahead"),
+    Mutant("dim 0", "nade", "dim=1).view_as(x)", "dim=0).view_as(x)", "last logit"),
+    Mutant("no view", "nade", ".view_as(x)", "", "of the same shape"),
 ]  # fmt: skip
 
 ALTERNATIVES = {
@@ -129,6 +145,10 @@ ALTERNATIVES = {
     "sample_incremental": [
         (LOGIT, "(F.relu(seen) * last[pixel]).sum(1) + F.linear(flat - mean, direct)[:, pixel] + bias[pixel]"),
         (ADD, "seen = torch.addr(seen, flat[:, pixel], first[:, pixel])"),
+    ],
+    "nade": [
+        (GROW, "seen = torch.addr(seen, pixel, W[:, i])"),
+        (ANSWER, "logits.append((seen.sigmoid() * V[i]).sum(dim=1) + b[i])"),
     ],
 }  # fmt: skip
 

@@ -43,6 +43,10 @@ MUTANTS = [
     Mutant("A5 once", "sample", "    for row, column in (~known)",
            "    first = net(canvas, torch.arange(n), torch.zeros(n).long())\n    for row, column in (~known)",
            "guesses were made"),
+    Mutant("A5 a row at a time", "sample", LOGITS,
+           "if column == 0:\n            at = (q[:, None] + torch.arange(4)).flatten()\n"
+           "            whole = net(canvas, everyone.repeat_interleave(4), at).view(n, 4, -1)\n"
+           "        logits = whole[:, column]", "each guess needs the pixels before it"),
     Mutant("first pixel", "sample", LOGITS, "logits = net(canvas, everyone, 0 * q)", "everyone (n,)"),
     Mutant("one picture", "sample", LOGITS, "logits = net(canvas, 0 * everyone, q)", "everyone (n,)"),
     Mutant("swapped", "sample", LOGITS, "logits = net(canvas, q, everyone)", "pictures' numbers first"),

@@ -14,6 +14,8 @@ VERTICAL = "F.pad(v, (r, r, r, 0))"
 LEFT = "F.pad(h, (r, 0, 0, 0))"
 SUM = "left + self.across(shifted(v, rows=1))"
 BOTH = "h + new if h.shape == new.shape else new"
+TELL = "model.place = lambda _, rows=rows: place[:, :, rows]"
+FLIP = "torch.bernoulli(logits.sigmoid(), generator=rng)"
 FIRST = 'self.first = MaskedConv2d("A", 1, hidden, size)'
 
 MUTANTS = [
@@ -97,6 +99,18 @@ MUTANTS = [
     Mutant("numbers", "sees", " != 0", "", "Yes or no"),
     Mutant("turned round", "sees", "!= 0", "== 0", "turned round"),
     Mutant("not cut", "sees", "slope[0, 0]", "slope", "(1, 1, H, W)"),
+    # sample_rows
+    Mutant("rulers lie", "sample_rows", TELL, "pass", "the window's edges"),
+    Mutant("other place", "sample_rows", "place[:, :, rows]", "place[:, :, : rows.stop - rows.start]",
+           "the window's edges"),
+    Mutant("whole", "sample_rows", "max(0, row - model.reach)", "0", "rows are passed"),
+    Mutant("one more", "sample_rows", "row - model.reach)", "row - model.reach - 1)", "rows are passed"),
+    Mutant("too few", "sample_rows", "row - model.reach)", "row - model.reach + 1)", "begins model.reach"),
+    Mutant("first row", "sample_rows", "[:, 0, -1, column]", "[:, 0, 0, column]", "LAST row"),
+    Mutant("A6", "sample_rows", FLIP, "(logits > 0).to(x)", "is tossed once"),
+    Mutant("not written", "sample_rows", "x[:, 0, row, column] =", "_ =", "write each toss"),
+    Mutant("global", "sample_rows", FLIP, "torch.bernoulli(logits.sigmoid())", "global random state"),
+    Mutant("no copy", "sample_rows", "copy.deepcopy(model)", "model", "on a copy"),
     # the models, as wholes
     Mutant("A5 B first", "PixelMLP", FIRST, FIRST.replace('"A"', '"B"'), "kind A"),
     Mutant("no mask", "PixelMLP", FIRST,
@@ -141,6 +155,11 @@ ALTERNATIVES = {
         ("slope[0, 0] != 0", "slope.view(model.mean.shape[1:]).abs() > 0"),
         ("(slope,) = torch.autograd.grad(model(x)[0, 0, row, column], x)",
          "model(x)[0, 0, row, column].backward(); slope = x.grad"),
+    ],
+    "sample_rows": [
+        ("slice(max(0, row - model.reach), row + 1)", "slice(row - min(row, model.reach), row + 1)"),
+        (TELL, "model.place = lambda h, top=row + 1: place[:, :, top - h.shape[2] : top]"),
+        (FLIP, "torch.bernoulli(1 / (1 + (-logits).exp()), generator=rng)"),
     ],
     "PixelMLP": [
         ("h + block(h)", "block(h).add(h)"),

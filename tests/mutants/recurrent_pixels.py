@@ -12,6 +12,8 @@ PACK = "(state // width << bits) + start + state % width"
 BACK = "(state >> bits) * width + slot - starts[symbol]"
 NOTE = "intervals.extend(interval(flat[:, pixel], logits))"
 PUSHES = "for one in reversed(intervals):\n        stack.push(*one)"
+STEP = "gru_step(model.gru.told(above), model.gru.recalled(state), state)"
+CHOOSE = "x.view(n, -1)[:, pixel] = choose(pixel, model(x).flatten(1)[:, pixel]).to(x)"
 
 MUTANTS = [
     # gru_step
@@ -108,6 +110,25 @@ MUTANTS = [
     Mutant("greys", "compress", "    require_binary(x)\n", "", "greys are accepted"),
     Mutant("size", "compress", "x.shape[1:] != model.mean.shape or not len(x)", "not len(x)",
            "another size"),
+    # walk
+    Mutant("A5 own row", "walk", "model.gru.told(above)", "model.gru.told(x[:, 0, i] - mean)", "still empty (A5)"),
+    Mutant("no bias", "walk", " + bias[j]", "", "bias is missing"),
+    Mutant("mean of the row", "walk", "model.answer(row - mean,", "model.answer(row,", "being drawn"),
+    Mutant("mean above", "walk", "above = row - mean", "above = row", "rows above"),
+    Mutant("new state", "walk", STEP, STEP.replace(", state)", ", 0 * state)").replace("recalled(state)", "recalled(0 * state)"),
+           "never passed on"),
+    Mutant("not written", "walk", "row = x[:, 0, i]", "row = x[:, 0, i].clone()", "write its values"),
+    Mutant("columns", "walk", "i * W + j", "j * len(model.bias) + i", "raster order"),
+    Mutant("one bias", "walk", "bias[j]", "bias[0]", "not those of the model"),
+    # walk_any
+    Mutant("A4", "walk_any", "model.order.tolist()", "range(x[0].numel())", "(A4)"),
+    Mutant("A5 once", "walk_any", "    for pixel in", "    first = model(x)\n    model = type('M', (), {'order': model.order, '__call__': lambda *_: first})()\n    for pixel in",
+           "empty canvas (A5)"),
+    Mutant("not written", "walk_any", CHOOSE, "choose(pixel, model(x).flatten(1)[:, pixel])", "empty canvas (A5)"),
+    Mutant("chances", "walk_any", ".flatten(1)[:, pixel])", ".sigmoid().flatten(1)[:, pixel])", "the logit itself"),
+    Mutant("all", "walk_any", "model(x).flatten(1)[:, pixel])", "model(x).flatten(1))", "logits of one pixel"),
+    Mutant("no return", "walk_any", "return x", "x", "return x"),
+    Mutant("next", "walk_any", "(1)[:, pixel])", "(1)[:, pixel - 1])", "the logit itself"),
 ]  # fmt: skip
 
 ALTERNATIVES = {
@@ -128,6 +149,15 @@ ALTERNATIVES = {
         (BACK, "state // 2**bits * width + state % 2**bits - starts[symbol]"),
         (f"return symbol, {BACK}", f"return [symbol, {BACK}]"),
         (BACK, "width * (state >> bits) - (starts[symbol] - slot)"),
+    ],
+    "walk": [
+        ("above = row - mean", "above = x[:, 0, i] - model.mean[0, i]"),
+        (STEP, "model.gru(F.pad((x - model.mean)[:, 0, :i], (0, 0, 1, 0)))[:, -1]"),
+    ],
+    "walk_any": [
+        (CHOOSE, "x.flatten(1)[:, pixel].copy_(choose(pixel, model(x).flatten(1).T[pixel]))"),
+        (CHOOSE, "row, column = divmod(pixel, x.shape[3]); "
+                 "x[:, 0, row, column] = choose(pixel, model(x)[:, 0, row, column])"),
     ],
     "compress": [
         (PUSHES, "while intervals:\n        stack.push(*intervals.pop())"),
