@@ -185,8 +185,7 @@ def differences(x):
 
 def differences_adjoint(p):
     """Return the adjoint of `differences`: (2, B, C, H, W) -> (B, C, H, W)."""
-    down, right = F.pad(p[0][:, :, :-1], (0, 0, 1, 1)), F.pad(p[1][..., :-1], (1, 1))
-    return -down.diff(dim=2) - right.diff(dim=3)
+    return -F.pad(p[0][:, :, :-1], (0, 0, 1, 1)).diff(dim=2) - F.pad(p[1][..., :-1], (1, 1)).diff()
 
 
 def total_variation(y, weight, steps=50):
@@ -228,9 +227,8 @@ def tune(method, grid, pairs):
 
 def old_photograph(x, rng):
     """Return x (B, C, H, W) in [0, 1] grown old, and the mask of its dirt, bool (B, 1, H, W)."""
-    (scratch, lines), (speck, drops) = scratches(x.shape, rng), dust(x.shape, rng)
-    y = marked(marked(noisy(fade(Blur(0.7)(x)), 0.02, rng), lines), drops)
-    return y.clamp(0, 1), scratch | speck  # a file is clipped, like it or not
+    (a, lines), (b, drops) = scratches(x.shape, rng), dust(x.shape, rng)
+    return marked(marked(noisy(fade(Blur(0.7)(x)), 0.02, rng), lines), drops).clamp(0, 1), a | b
 
 
 class Downsample:
@@ -286,5 +284,4 @@ def jpeg(x, quality):
     blocks = padded.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).transpose(3, 4)
     amounts = K @ blocks @ K.T
     blocks = K.T @ ((amounts / steps).round() * steps) @ K
-    y = blocks.transpose(3, 4).flatten(4).flatten(2, 3)[:, :, :H, :W]
-    return ((y + 128) / 255).clamp(0, 1)
+    return ((blocks.transpose(3, 4).flatten(4).flatten(2, 3)[:, :, :H, :W] + 128) / 255).clamp(0, 1)

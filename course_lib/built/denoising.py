@@ -54,8 +54,7 @@ def train_denoiser(
 ):
     """Minimise loss(net(*seen), target) over endless pairs (seen, target); return the history.
 
-    averaged: a copy of net whose weights follow slowly. CourseError at nan or wrong shapes.
-    """
+    averaged: a copy of net whose weights follow slowly. CourseError at nan or wrong shapes."""
     optimiser, good = torch.optim.Adam(net.parameters(), betas=(0.9, 0.99), fused=True), None
     with training.progress(cfg.steps, should_stop, view, label=label) as run:
         for step, (seen, target) in zip(run, pairs, strict=False):
@@ -81,10 +80,9 @@ def dead_leaves(side, rng, number=4000, smallest=4, largest=200):
     """Return a picture (side, side) in [0, 1] of opaque discs and boxes with power-law radii."""
     picture, at = torch.full((side, side), 0.5), torch.arange(float(side))
     for y, x, turn, flat, tone, slope, box, u in torch.rand(number, 8, generator=rng).tolist():
-        r, y, x = min(smallest * (1 - u) ** -0.75, largest), side * y, side * x  # a power law
-        turn, flat = math.pi * turn, 0.3 + 0.7 * flat
-        rows, columns = (slice(max(0, int(c - r)), int(c + r) + 2) for c in (y, x))
-        down, right = at[rows, None] - y, at[columns] - x
+        r, turn, flat = min(smallest * (1 - u) ** -0.75, largest), math.pi * turn, 0.3 + 0.7 * flat
+        rows, columns = (slice(max(0, int(side * c - r)), int(side * c + r) + 2) for c in (y, x))
+        down, right = at[rows, None] - side * y, at[columns] - side * x  # r has a power law
         a = (math.cos(turn) * right + math.sin(turn) * down) / r
         b = (math.cos(turn) * down - math.sin(turn) * right) / (r * flat)
         apart = torch.hypot(a, b) if box < 0.5 else 1.4 * torch.maximum(a.abs(), b.abs())
@@ -133,8 +131,7 @@ class Denoiser(nn.Module):
     """Repair y (B, C, H, W) of any size: y minus the noise that `body` finds, at half the size.
 
     body: (N, 4, h, w) -> (N, 4, h, w), or of 5 channels if told: the fifth is sigma, a number or
-    (B, 1, 1, 1), which other nets ignore. CourseError for what is no picture, no sigma.
-    """
+    (B, 1, 1, 1), which other nets ignore. CourseError for what is no picture, no sigma."""
 
     def __init__(self, body, told=False):
         super().__init__()
@@ -189,6 +186,12 @@ class UNet(nn.Module):
         self.last = nn.Sequential(Block(a), conv3(a, 4))
 
     def forward(self, h):
-        a = self.first(h)
-        b = self.down(a)
+        b = self.down(a := self.first(h))
         return self.last(self.up(self.middle(b) + b) + a)
+
+
+def hide(y, hidden, rng):
+    """Return y (B, C, H, W), one of its 8 neighbours by chance at each pixel of hidden (bool)."""
+    around = F.pad(y, (1,) * 4, mode="reflect").unfold(2, 3, 1).unfold(3, 3, 1).flatten(4)
+    k = torch.randint(8, y.shape, generator=rng, device=y.device)
+    return torch.where(hidden, around.gather(4, (k + (k >= 4))[..., None])[..., 0], y)

@@ -1,12 +1,13 @@
-"""Checks of lesson 51: the exact denoisers of a tiny world; networks in a module beside."""
+"""Checks of lesson 51: the exact denoisers of a tiny world; networks and hidden pixels beside."""
 
 import torch
 
 from course_lib.checks import check, require
+from course_lib.checks.denoising_hidden import hide
 from course_lib.checks.denoising_networks import denoiser, unet
 from course_lib.checks.probes import TOLERANCE, differs, normal
 
-__all__ = ["denoiser", "posterior", "posterior_mean", "unet"]
+__all__ = ["denoiser", "hide", "posterior", "posterior_mean", "unet"]
 
 
 def _world():

@@ -9,6 +9,8 @@ MEAN = "(posterior(y, clean, sigma) @ clean.flatten(1)).view_as(y)"
 NOISE = "F.pixel_shuffle(self.body(h).float(), 2)"
 CLEAN = "(x - noise)[..., :H, :W].reshape(B, C, H, W)"
 LAST = "self.last(self.up(self.middle(b) + b) + a)"
+PICK = "torch.randint(8, y.shape, generator=rng, device=y.device)"
+GATHER = "around.gather(4, (k + (k >= 4))[..., None])[..., 0]"
 RANGE = "if len(level) not in (1, B) or not ((level >= 0) & (level <= 1)).all():"
 
 MUTANTS = [
@@ -82,6 +84,19 @@ MUTANTS = [
     Mutant("sizes", "UNet", LAST, "self.last(self.up(self.middle(b) + b) + b)", "different size"),
     Mutant("joined", "UNet", LAST, "self.last(torch.cat([self.up(torch.cat([self.middle(b), b], 1))"
            ", a], 1))", "not concatenated"),
+    # hide
+    Mutant("uneven", "hide", PICK + "\n    return", PICK.replace("(8", "(9") + "\n    k -= (k > 4).long()\n    return", "equally likely"),
+    Mutant("not skipped", "hide", "(k + (k >= 4))", "k", "their own value"),
+    Mutant("turned round", "hide", "torch.where(hidden, " + GATHER + ", y)",
+           "torch.where(hidden, y, " + GATHER + ")", "True in hidden means"),
+    Mutant("everywhere", "hide", "torch.where(hidden, " + GATHER + ", y)", GATHER, "bit for bit"),
+    Mutant("zero", "hide", GATHER, "0 * y", "no mean, no 0"),
+    Mutant("mean", "hide", GATHER, "(around.sum(dim=4) - y) / 8", "no mean, no 0"),
+    Mutant("afar", "hide", GATHER, "y.roll((5, 5), (2, 3))", "no pixel from afar"),
+    Mutant("always left", "hide", GATHER, "around[..., 3]", "equally likely"),
+    Mutant("four", "hide", PICK, PICK.replace("(8", "(4"), "equally likely"),
+    Mutant("own chance", "hide", PICK, "torch.randint(8, y.shape)", "generator=rng"),
+    Mutant("one picture", "hide", "[..., 0], y)", "[..., 0], y)[0]", "should stay so"),
 ]  # fmt: skip
 
 ALTERNATIVES = {
@@ -99,6 +114,10 @@ ALTERNATIVES = {
         ("noise = " + NOISE + "  # the body may run in half precision\n        return " + CLEAN,
          "clean = F.pixel_shuffle(F.pixel_unshuffle(x, 2) - self.body(h), 2)\n"
          "        return clean.view(B, C, *x.shape[2:])[..., :H, :W]"),
+    ],
+    "hide": [
+        (GATHER, "around[..., [0, 1, 2, 3, 5, 6, 7, 8]].gather(4, k[..., None]).squeeze(4)"),
+        (PICK, "torch.rand(y.shape, generator=rng).mul(8).long()"),
     ],
     "UNet": [
         (LAST, "self.last(torch.add(a, self.up(torch.add(b, self.middle(b)))))"),
