@@ -16,7 +16,7 @@ ROWS += [f"G{n}" for n in range(1, 21)]  # and part 2: the game, DCGAN and its n
 ROWS += [f"D{n}" for n in range(1, 13)] + [f"W{n}" for n in range(1, 10)]
 ROWS += [f"V{n}" for n in range(1, 18)] + ["T1", "T2", "T3"]  # part 3: VAEs, and answers to doubt
 ROWS += [f"A{n}" for n in range(1, 10)]  # part 4: autoregressive models
-ROWS += ["E4", "E6", "E7", "E8", "R1", "R2", "R3", "R4", "R6", "R7", "R12"]  # lessons 50 and 51
+ROWS += [f"R{n}" for n in range(1, 14)] + [f"E{n}" for n in range(1, 10)]  # part 5: repair
 FAMILIES = {topic: importlib.import_module(f"tests.mutants.{topic}") for topic in TOPICS}
 
 

@@ -19,6 +19,14 @@ GENERATORS = re.compile(
     re.MULTILINE,
 )
 BITS = re.compile(BENCH + r"([\d.]+) ± ([\d.]+) bits/dim \|", re.MULTILINE)
+REPAIRS = re.compile(BENCH + r"([^|]+) \| ([\d.]+) ± ([\d.]+) dB \| ([\d.]+) dB, ", re.MULTILINE)
+OURS_AND_CLASSICAL = {  # keys of the metrics of a run
+    "noise 25": ("net crops", "nlm crops"),
+    "half the size": ("x2 net crops", "x2 bicubic crops"),
+    "a third of the size": ("x3 net crops", "x3 bicubic crops"),
+    "free-form holes": ("net free-form crops", "biharmonic free-form crops"),
+    "scratches": ("net scratches crops", "biharmonic scratches crops"),
+}
 LIKELIHOODS = re.compile(BENCH + r"(-[\d.]+) ± ([\d.]+) \| (-[\d.]+) ± ([\d.]+) \|", re.MULTILINE)
 
 
@@ -68,7 +76,8 @@ def scores_of(name: str, data: str, budget: str, key: str) -> list[float]:
 
 
 def test_every_measured_entry_is_told():
-    rows = {row[:3] for row in READERS.findall(README) + GENERATORS.findall(README)}
+    kinds = READERS, GENERATORS, REPAIRS
+    rows = {row[:3] for kind in kinds for row in kind.findall(README)}
     assert rows == {(run["name"], run["data"], f"{run['budget']:g}") for run in measured()}
 
 
@@ -108,6 +117,21 @@ def test_the_bits_are_those_of_the_committed_runs():
     assert {row[:3] for row in rows} == measured_bits
     for *entry, bits, spread in rows:
         assert (bits, spread) == told(scores_of(*entry, "bits_per_dim"), 3)
+
+
+@pytest.mark.parametrize("row", REPAIRS.findall(README), ids="-".join)
+def test_the_repairs_figures_are_those_of_the_committed_runs(row):
+    *entry, damage, ours, spread, classical = row
+    net, peer = OURS_AND_CLASSICAL[damage]
+    assert (ours, spread) == told(scores_of(*entry, net), 2)
+    assert (classical, "0.00") == told(scores_of(*entry, peer), 2)
+
+
+def test_every_repair_is_told_for_each_damage():
+    told_of = [row[3] for row in REPAIRS.findall(README)]
+    assert sorted(told_of) == sorted(OURS_AND_CLASSICAL)
+    bm3d, _ = told(scores_of("denoise", "photos", "120", "bm3d crops"), 2)
+    assert f"removes noise 25 with {bm3d} dB" in " ".join(README.split())
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", README))))

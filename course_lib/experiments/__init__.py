@@ -19,8 +19,10 @@ from course_lib.experiments import (
     dcgan,
     denoising,
     gan,
+    inpainting,
     pixelcnn,
     stable_gans,
+    super_resolution,
     vae,
     vae_likelihoods,
 )
@@ -35,6 +37,8 @@ MODULES = {
     "32": vae_likelihoods,
     "43": pixelcnn,
     "51": denoising,
+    "53": inpainting,
+    "54": super_resolution,
 }
 EXPERIMENTS = {number: module.PARTS for number, module in MODULES.items() if module.PARTS}
 ENTRIES = {name: entry for module in MODULES.values() for name, entry in module.ENTRIES.items()}
