@@ -400,8 +400,8 @@ fig = plots.show_images(torch.stack([*seen.values()]), value_range=(0, 1), label
 # less than test digits?
 
 # %% tags=["core", "workshop"]
-made = MADE(mean, raster).to(dev)
-train_autoregressive(cfg, made, binary_batches(train, 128, rng), label="MADE")
+made, data = MADE(mean, raster).to(dev), binary_batches(train, 128, rng)
+fig = plots.curves(train_autoregressive(cfg, made, data, label="MADE"), xlabel="step", ylabel="nats", smooth=25)
 scores |= {"FVSBN": nats(fvsbn), "MADE": nats(made)}
 print(f"training digits cost MADE {nats(made, next(binary_batches(train, 2000, rng))):.2f} nats")
 print(*(f"{k} {bits_per_dim(score, 784):.4f} bits/dim;" for k, score in scores.items()))

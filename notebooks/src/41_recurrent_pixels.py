@@ -233,8 +233,7 @@ assert (J[~before] == 0).all() and (J[before] != 0).all(), "a leak, or a blind p
 
 # %% tags=["core", "workshop"]
 def bits(model, x=test_x):  # of each picture, float64 (n,)
-    parts = [-lesson40.log_prob(model, part).detach().cpu().double() for part in x.split(500)]
-    return torch.cat(parts) / math.log(2)
+    return -torch.cat([lesson40.log_prob(model, part).detach().cpu() for part in x.split(500)]).double() / math.log(2)
 
 
 net, made = RowGRU(mean).to(dev), lesson40.MADE(mean, torch.arange(784)).to(dev)
@@ -245,13 +244,14 @@ lesson40.train_autoregressive(few, twin, iter(lambda: ten, None), label="ten dig
 start, heart, others = (bits(*pair).mean() for pair in ((net, ten), (twin, ten), (twin, test_x)))
 print(f"ten digits cost {start:.1f} bits, learned by heart {heart:.2f}, but test digits {others:.0f}")
 assert math.log2(10) < heart < profile(smoke=start, standard=5)
-plans = {"MADE": (made, Config(steps=cfg.steps * 2 // 5, batch_size=128)), "RowGRU": (net, cfg)}
+plans, curve = {"MADE": (made, Config(steps=cfg.steps * 2 // 5, batch_size=128)), "RowGRU": (net, cfg)}, {}
 for name, (model, plan) in plans.items():
-    data = datasets.batches(train, batch_size=plan.batch_size, generator=rng)
-    lesson40.train_autoregressive(plan, model, (fax(x) for (x,) in data), label=name)
+    data = (fax(x) for (x,) in datasets.batches(train, batch_size=plan.batch_size, generator=rng))
+    curve[name] = lesson40.train_autoregressive(plan, model, data, label=name)["nats"]
     known, scores[name] = bits(model, fax(train[:2000])).mean(), bits(model).mean().item()
     seen = f"{device.count_parameters(model):,} weights, {plan.steps * plan.batch_size:,} pictures seen"
     print(f"{name}: {seen}; training digits {known:.1f} bits")
+fig = plots.curves(curve, xlabel="step", ylabel="nats a training digit", smooth=25)
 fig = plots.bars(scores, ylabel="bits a test digit, less is better")
 assert profile(smoke=True, standard=scores["RowGRU"] < 0.92 * scores["MADE"])
 

@@ -259,9 +259,9 @@ print(f"ten digits by heart: {nats(twin, ten):.1f} nats, test digits {nats(twin)
 # digits look like?
 
 # %% tags=["core", "workshop"]
-train_autoregressive(cfg, net, binary_batches(images, cfg.batch_size, rng), label="PixelMLP")
-score = nats(net, test_x)
-print(f"PixelMLP: {score:.2f} nats a test digit, after {cfg.steps * cfg.batch_size:,} digits")
+history = train_autoregressive(cfg, net, binary_batches(images, cfg.batch_size, rng), label="PixelMLP")
+fig = plots.curves(history, xlabel="step", ylabel="nats a training digit", smooth=25)
+print(f"PixelMLP: {(score := nats(net, test_x)):.2f} nats a test digit, after {cfg.steps * cfg.batch_size:,} digits")
 assert score < profile(smoke=600, standard={"strokes": 85, "mnist": 89}.get(data_name(), 600))
 with device.measure(dev) as drawing, device.fast_autocast(dev):
     drawn = sample(net, profile(smoke=1, standard=10), rng)

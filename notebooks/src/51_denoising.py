@@ -443,23 +443,23 @@ def dB(x_hat, x=test):  # (7,)
     return damage.psnr(x, x_hat, data_range=1)
 
 
-found, nets = {"noisy": noisy_test.clamp(0, 1)}, {}
+found, curve = {"noisy": noisy_test.clamp(0, 1)}, {}
 for name, f, grid in (("total variation", damage.total_variation, (0.04, 0.06, 0.08, 0.1, 0.13)),
                       ("non-local means", damage.non_local_means, (0.05, 0.07, 0.09, 0.11, 0.14))):
     best, scores = damage.tune(f, grid, [(tuning, noisy_tuning)])
     found[name] = f(noisy_test, best).clamp(0, 1)
 for name, body, lr in (("DnCNN", dncnn, 2e-3), ("U-Net", UNet, cfg.lr)):
-    nets[name] = fresh(body)
-    train_denoiser(replace(cfg, lr=lr), nets[name], pairs(), label=name)
-    found[name] = repaired(nets[name])
+    label = f"{name}, {device.count_parameters(net := fresh(body)):,} weights"
+    curve[name] = train_denoiser(replace(cfg, lr=lr), net, pairs(), label=label)["loss"]
+    found[name] = repaired(net)
+unet, fig = net, plots.curves(curve, xlabel="step", ylabel="squared error", smooth=25, log=True)
 
 # %% [markdown] tags=["core", "workshop"]
 # And the U-Net once more, with **shipped weights**, made by `python3 -m course_lib.experiments.denoising` with the same functions, for as long as the first line says,
 # for all noise levels from 2 to 60, of which it is told. **Predict** its PSNR (longer training, less the price of all levels), on new and on trained scenes.
 
 # %% tags=["core", "workshop"]
-expert = fresh(UNet, 5, told=True)
-trained.load("denoiser", expert, data="photos")
+trained.load("denoiser", expert := fresh(UNet, 5, told=True), data="photos")
 found["U-Net, shipped"] = repaired(expert, noisy_test, noise)
 for name, x_hat in found.items():
     each, same = dB(x_hat), damage.ssim(test, x_hat, data_range=1).mean()
@@ -476,7 +476,7 @@ for name in ("noisy", "non-local means", "U-Net, shipped", "true"):
 fig = plots.compare(rows, value_range=(0, 1), scale=2)
 
 # %% [markdown] tags=["core", "workshop"]
-# The same loss, the same steps: the U-Net is far ahead of the plain net. But it also has seven times the weights (418,916 to 57,828), shortcuts, twice the rate and a wider window; this run cannot say which it is. By PSNR it comes near to lesson 50's best, by SSIM it is
+# The same loss, the same steps: the U-Net is far ahead of the plain net. But it also has seven times the weights, shortcuts, twice the rate and a wider window; this run cannot say which it is. By PSNR it comes near to lesson 50's best, by SSIM it is
 # ahead. The shipped one leads by both rulers, by PSNR on every test crop. On scenes that it was trained on it gains far more: **test on other scenes**. (The noisy row, clipped for the ruler, has half a dB more than $-20 \log_{10} \sigma$. ± is over seven crops of three photographs.)
 #
 # Look at the flat parts: non-local means leaves a weave of noise, the net does not. But its letters are no easier to read, though their PSNR is higher, and iris and skin are *smooth* where the truth is not: many textures explain $y$, and it shows
@@ -528,7 +528,7 @@ explore.upload(own, example=datasets.photograph("chelsea"))
 
 # %% tags=["deeper"]
 levels, span, lines = (5, 15, 25, 35, 50), (2 / 255, 60 / 255), {}
-arms = {"only 25": nets["U-Net"], "blind": fresh(UNet), "told": fresh(UNet, 5, told=True)}
+arms = {"only 25": unet, "blind": fresh(UNet), "told": fresh(UNet, 5, told=True)}
 for name, net in list(arms.items())[1:]:
     train_denoiser(cfg, net, pairs(span, net.told), label=name)
 for name, net in (arms | {"no repair": lambda y, s: y, "told, shipped": expert}).items():

@@ -12,7 +12,7 @@
 # You will fill holes in photographs, first by an equation that needs no training, then by a network that starts exactly at the equation's answer and
 # improves it, and then meet holes that have more than one right answer.
 #
-# ![Photographs with holes, filled by the harmonic and biharmonic equations and by the network of this lesson, and the truth](../data/pictures/53-022.jpg)
+# ![Photographs with holes, filled by the harmonic and biharmonic equations and by the network of this lesson, and the truth](../data/pictures/53-023.jpg)
 #
 # | | |
 # |---|---|
@@ -362,10 +362,12 @@ def inpaint(net, y, known):
 
 
 # %% tags=["core", "workshop"]
-judge, nets, found = judges.judge("photos"), {"net, short": fresh()}, {}
-train_denoiser(cfg, nets["net, short"], pairs(), loss=picture_loss, label="short training")
-trained.load("inpainter", expert := fresh(), data="photos")
-nets["net, shipped"] = expert
+judge, found, nets = judges.judge("photos"), {}, {k: fresh() for k in ("net, short", "net, shipped")}
+curve = train_denoiser(cfg, nets["net, short"], pairs(), loss=picture_loss, label="short training")
+fig = plots.curves(curve, xlabel="step", ylabel="loss", smooth=25, reference={"filling": wanted})
+
+# %% tags=["core", "workshop"]
+trained.load("inpainter", expert := nets["net, shipped"], data="photos")
 for kind, known in masks.items():
     found[kind] = {fill.__name__: fill(test, known).clamp(0, 1) for fill in (harmonic, biharmonic)}
     found[kind] |= {name: inpaint(net, test, known) for name, net in nets.items()}
