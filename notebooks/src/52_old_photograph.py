@@ -460,7 +460,6 @@ def noise_level(y):
 
 # %% tags=["core", "workshop"]
 levels = checks.old_photograph.levels(levels)
-noise_level = checks.old_photograph.noise_level(noise_level)
 for sigma in (0, 2, 10, 25, 50):
     read = 255 * noise_level(damage.noisy(test, sigma / 255, rng)).flatten()
     print(f"noise {sigma:2}: read", *(f"{part:5.1f}" for part in read))
@@ -487,6 +486,7 @@ def restore(y, mask, denoiser):
 
 
 # %% tags=["core", "workshop"]
+noise_level = checks.old_photograph.noise_level(noise_level)
 denoiser = denoising.Denoiser(denoising.UNet(5), told=True).requires_grad_(False)
 trained.load("denoiser", denoiser, data="photos")
 marked = logits > cut
