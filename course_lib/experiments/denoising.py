@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from skimage import restoration
 
-from course_lib import datasets, device, images, trained, training
+from course_lib import device, trained, training
 from course_lib.built import damage
 from course_lib.built import denoising as lesson
 from course_lib.experiments import leaderboard
@@ -23,7 +23,7 @@ from course_lib.experiments import leaderboard
 SIGMA = 25 / 255
 LEVELS = 2 / 255, 60 / 255  # of the shipped weights, which are told the level
 SIDE, TUNING_SIDE = 192, 128  # pixels of the crops
-SCENES = "astronaut", "camera", "chelsea"  # whole, beside the crops
+SCENES = leaderboard.SCENES  # whole, beside the crops
 RATE, LEAVES = 3e-3, 4
 SECONDS = 600
 
@@ -47,8 +47,7 @@ def train(sigma, told: bool, seconds: float, seed: int = 0):
 
 def held_out() -> dict[str, list[torch.Tensor]]:
     """Return grey test pictures (1, 1, H, W) in [0, 1]: the named crops, and the whole scenes."""
-    whole = [images.to_grey(datasets.photograph(name)[None]) / 255 for name in SCENES]
-    return {"crops": [*damage.crops(damage.TEST, SIDE).values()], "pictures": whole}
+    return leaderboard.photographs(SIDE, SCENES)
 
 
 def score(repair, pictures, sigma: float = SIGMA) -> float:

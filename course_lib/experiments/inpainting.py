@@ -12,13 +12,13 @@ from functools import partial
 
 import torch
 
-from course_lib import datasets, device, images, judges, metrics, trained, training
+from course_lib import device, judges, metrics, trained, training
 from course_lib.built import damage, denoising
 from course_lib.built import inpainting as lesson
 from course_lib.experiments import leaderboard
 
 SIDE = 192  # pixels of the crops
-SCENES = "astronaut", "camera", "chelsea"  # whole, beside the crops
+SCENES = leaderboard.SCENES  # whole, beside the crops
 LEAVES, PATCHES = 4, 8000  # PATCHES: filled before the training
 MAKERS = lesson.free_form, partial(lesson.scratched, number=4)  # of holes, for training
 HOLES = {"free-form": lesson.free_form, "scratches": lesson.scratched}
@@ -49,8 +49,7 @@ def train(seconds: float, seed: int = 0):
 
 def held_out() -> dict[str, list[torch.Tensor]]:
     """Return grey test pictures (1, 1, H, W) in [0, 1]: the named crops, and the whole scenes."""
-    whole = [images.to_grey(datasets.photograph(name)[None]) / 255 for name in SCENES]
-    return {"crops": [*damage.crops(damage.TEST, SIDE).values()], "pictures": whole}
+    return leaderboard.photographs(SIDE, SCENES)
 
 
 def score(repair, pictures, make) -> tuple[float, float]:

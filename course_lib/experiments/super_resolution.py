@@ -12,16 +12,17 @@ from dataclasses import replace
 import torch
 from torch.nn import functional as F
 
-from course_lib import datasets, device, images, judges, trained, training
+from course_lib import device, judges, trained, training
 from course_lib.built import damage
 from course_lib.built import super_resolution as lesson
 from course_lib.built.denoising import clean_patches, train_denoiser, training_pictures
+from course_lib.built.inpainting import judge_distance
 from course_lib.experiments import leaderboard
 
 FACTORS = 2, 3
 SIDE = 192  # pixels of the test crops
 PATCH = 96  # pixels of a large training patch
-SCENES = "astronaut", "camera", "chelsea"  # whole, beside the crops
+SCENES = leaderboard.SCENES  # whole, beside the crops
 LEAVES = 4
 SECONDS = 300  # of each factor
 
@@ -48,9 +49,9 @@ def train(factor: int, seconds: float, seed: int = 0):
 
 def held_out() -> dict[str, list[torch.Tensor]]:
     """Return grey test pictures (1, 1, H, W) in [0, 1], H and W multiples of 6."""
-    whole = [images.to_grey(datasets.photograph(name)[None]) / 255 for name in SCENES]
-    whole = [x[..., : x.shape[2] // 6 * 6, : x.shape[3] // 6 * 6] for x in whole]
-    return {"crops": [*damage.crops(damage.TEST, SIDE).values()], "pictures": whole}
+    found = leaderboard.photographs(SIDE, SCENES)
+    whole = [x[..., : x.shape[2] // 6 * 6, : x.shape[3] // 6 * 6] for x in found["pictures"]]
+    return found | {"pictures": whole}
 
 
 def answers(enlarge, pictures, factor: int) -> list[torch.Tensor]:
@@ -66,11 +67,8 @@ def score(found, pictures) -> float:
 
 def judged(found, pictures) -> float:
     """Return the mean distance between answers and truth in the photograph judge's features."""
-    judge, apart = judges.judge("photos"), []
-    for each in zip(pictures, found, strict=True):
-        seen = [judge.features(x.expand(-1, 3, -1, -1)) for x in each]
-        apart.append((seen[0] - seen[1]).norm().item())
-    return sum(apart) / len(apart)
+    judge, both = judges.judge("photos"), zip(pictures, found, strict=True)
+    return sum(judge_distance(judge, *each).item() for each in both) / len(pictures)
 
 
 def methods(net, factor: int) -> dict:
